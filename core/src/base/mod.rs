@@ -1,0 +1,13 @@
+//! Floor 0: what every other floor stands on. Errors, settings, ids, the hybrid logical clock, and the seams
+//! through which time, randomness and tasks enter. Nothing here knows what a ring or a replica is.
+
+pub mod env;
+pub mod error;
+pub mod hlc;
+pub mod ids;
+pub mod settings;
+
+pub use env::{Deadline, Env};
+pub use error::{Error, ErrorKind, Result};
+pub use ids::{Actor, BucketId, ClusterId, CopyNumber, Dot, Epoch, NodeNumber, PartitionId, Time};
+pub use settings::Settings;

@@ -1,0 +1,1 @@
+//! Floor 3: agreement on one value (single-decree Paxos), pure.

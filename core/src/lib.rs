@@ -1,0 +1,13 @@
+//! Ringkeep: a replicated key-value store that lives inside applications.
+//!
+//! The floors, lowest first; a module imports only lower ones:
+//! `base` (0), `causality` and `ring` (1, pure), `storage` and `wire` (2), `consensus`, `membership`, `replica` and
+//! `client` (3), `coordinator` and `repair` (4), `node` and `store` (5), `testing` (6).
+
+pub mod base;
+pub mod causality;
+pub mod consensus;
+pub mod membership;
+pub mod ring;
+pub mod storage;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! Floor 2: how nodes and clients speak. Frames, messages, transports.
