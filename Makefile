@@ -7,7 +7,7 @@ VENV := build/.venv/bin
 LANE := scripts/lane
 
 # In the order in which they run: the cheap ones first.
-LANES := format deny lints unit docs
+LANES := format tidy deny lints unit docs
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint fmt clean $(LANES)
