@@ -8,6 +8,7 @@ pub mod base;
 pub mod causality;
 pub mod consensus;
 pub mod membership;
+pub mod replica;
 pub mod ring;
 pub mod storage;
 pub mod wire;
