@@ -79,13 +79,20 @@ impl Pool {
     ///
     /// # Errors
     /// That of the dial, `Timeout`, `Overloaded`, or `Closed`; `maybe_applied` tells whether it was sent.
-    pub async fn call(self: &Arc<Self>, address: &str, request: Request, deadline: Deadline) -> Result<Response> {
+    pub async fn call(
+        self: &Arc<Self>,
+        address: &str,
+        request: Request,
+        deadline: Deadline,
+    ) -> Result<Response> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let done: Done = Box::new(move |result| drop(sender.send(result)));
         self.submit(address, request, deadline, |_| Ok(()), done);
         match deadline.limit(receiver).await? {
             Ok(result) => result,
-            Err(_) => Err(Error::new(ErrorKind::Closed, "the connections were closed").maybe_applied_if(true)),
+            Err(_) => {
+                Err(Error::new(ErrorKind::Closed, "the connections were closed").maybe_applied_if(true))
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use crate::base::env::Deadline;
 use crate::base::ids::{BucketId, Dot, Time};
 use crate::causality::{Clock, Record};
 use crate::ring::Level;
-use crate::wire::message::{Change, Expiry};
+use crate::wire::{Change, Expiry};
 
 /// Whose thread polls an operation first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

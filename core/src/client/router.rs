@@ -171,7 +171,13 @@ impl Router {
         Err(last_error.unwrap_or_else(passed))
     }
 
-    async fn attempt_at(&self, node: NodeNumber, request: Request, deadline: Deadline, idempotent: bool) -> Tried {
+    async fn attempt_at(
+        &self,
+        node: NodeNumber,
+        request: Request,
+        deadline: Deadline,
+        idempotent: bool,
+    ) -> Tried {
         match self.peers.call(node, request, deadline).await {
             Ok(Response::StaleEpoch { epoch } | Response::NotOwner { epoch }) => Tried::Again {
                 error: Error::new(ErrorKind::QuorumUnavailable, format!("n{node} is at epoch {epoch}")),

@@ -61,7 +61,8 @@ impl Coordinator {
             return Ok((own, self.replica.now()));
         }
         let own = own.map(|bytes| encoding::hash_of(&bytes).map(|hash| (bytes, hash))).transpose()?;
-        let replies = self.ask(&place, &requirement, request, counts.then(|| Held::Record(own.clone()))).await?;
+        let replies =
+            self.ask(&place, &requirement, request, counts.then(|| Held::Record(own.clone()))).await?;
         let own_hash = own.as_ref().map(|(_, hash)| *hash);
         if replies.values().all(|held| held.hash() == own_hash) {
             return Ok((own.map(|(bytes, _)| bytes), self.replica.now()));
@@ -92,7 +93,8 @@ impl Coordinator {
         let (sender, receiver) = oneshot::channel();
         let mut waiting: Vec<NodeNumber> = requirement.owners().filter(|owner| *owner != me).collect();
         waiting.sort_by_key(|owner| self.peers.avoided(*owner));
-        let needed = requirement.needed() - usize::from(own.is_some() && requirement.owners().any(|o| o == me));
+        let needed =
+            requirement.needed() - usize::from(own.is_some() && requirement.owners().any(|o| o == me));
         let later = waiting.split_off(needed.min(waiting.len()));
         let round = Arc::new(ReadRound {
             state: Mutex::new(ReadState {
@@ -283,7 +285,8 @@ impl Coordinator {
 }
 
 fn not_readable(node: NodeNumber, reason: &str) -> Error {
-    let text = format!("the owners disagree and n{node}, which holds another version, cannot be read: {reason}");
+    let text =
+        format!("the owners disagree and n{node}, which holds another version, cannot be read: {reason}");
     Error::new(ErrorKind::QuorumUnavailable, text)
 }
 

@@ -67,7 +67,10 @@ struct Place {
 
 impl Place {
     fn spec(&self) -> &BucketSpec {
-        self.topology.buckets.get(&self.bucket).expect("a place is made only for a bucket that the topology has")
+        self.topology
+            .buckets
+            .get(&self.bucket)
+            .expect("a place is made only for a bucket that the topology has")
     }
 
     fn route(&self) -> Route {

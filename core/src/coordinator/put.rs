@@ -123,7 +123,10 @@ impl Coordinator {
     async fn mint(&self, mint: &Mint, deadline: Deadline) -> Result<Minted> {
         loop {
             if deadline.passed() {
-                return Err(Error::new(ErrorKind::Timeout, "the deadline passed before the write was minted"));
+                return Err(Error::new(
+                    ErrorKind::Timeout,
+                    "the deadline passed before the write was minted",
+                ));
             }
             match self.replica.mint(mint) {
                 Ok(minted) => return Ok(minted),

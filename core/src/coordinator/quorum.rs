@@ -60,7 +60,9 @@ impl Requirement {
                 let needed = majority(local.len());
                 one(local, needed)
             }
-            Level::Consistency(Consistency::EachQuorum) => Self { groups: each_data_centre(topology, &owners) },
+            Level::Consistency(Consistency::EachQuorum) => {
+                Self { groups: each_data_centre(topology, &owners) }
+            }
         };
         match requirement.groups.iter().find(|group| group.owners.len() < group.needed) {
             None if !requirement.groups.is_empty() => Ok(requirement),
@@ -209,7 +211,10 @@ impl Tally {
         for owner in self.requirement.owners().filter(|owner| !self.answered.contains(owner)) {
             replicas.entry(format!("n{owner}")).or_insert_with(|| "no answer yet".to_owned());
         }
-        let message = format!("the deadline passed: {name} needs {needed} owners, {received} answered{}", list(&replicas));
+        let message = format!(
+            "the deadline passed: {name} needs {needed} owners, {received} answered{}",
+            list(&replicas)
+        );
         Error::new(ErrorKind::Timeout, message).with_detail(quorum_detail(needed, received, replicas))
     }
 }

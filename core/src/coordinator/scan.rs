@@ -134,8 +134,7 @@ struct Coverage(Vec<Requirement>);
 
 impl Coverage {
     fn of(topology: &Topology, request: &ScanRequest, me: NodeNumber) -> Result<Self> {
-        let bucket =
-            topology.buckets.get(&request.bucket).ok_or_else(|| no_such_bucket(request.bucket))?;
+        let bucket = topology.buckets.get(&request.bucket).ok_or_else(|| no_such_bucket(request.bucket))?;
         let mut distinct: Vec<Requirement> = Vec::new();
         for partition in topology.partition_ids() {
             let requirement = Requirement::of("r", request.level, topology, bucket, partition, me)?;
@@ -202,7 +201,8 @@ impl ListRound {
 impl ListState {
     fn error(&self, kind: ErrorKind, what: &str) -> Error {
         let needed = self.coverage.0.iter().map(Requirement::needed).max().unwrap_or(1);
-        let reasons: String = self.failed.iter().map(|(node, reason)| format!("; {node}: {reason}")).collect();
+        let reasons: String =
+            self.failed.iter().map(|(node, reason)| format!("; {node}: {reason}")).collect();
         let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Error::new(kind, format!("{what}{reasons}")).with_detail(Detail::Quorum {
             needed: narrow(needed),
@@ -243,7 +243,10 @@ mod tests {
 
     fn listed(keys: &[&'static str], more: bool) -> Listed {
         let record = encoding::encode(&Record::default());
-        Listed { items: keys.iter().map(|key| (Bytes::from_static(key.as_bytes()), record.clone())).collect(), more }
+        Listed {
+            items: keys.iter().map(|key| (Bytes::from_static(key.as_bytes()), record.clone())).collect(),
+            more,
+        }
     }
 
     fn keys(page: &ScannedPage) -> Vec<&[u8]> {

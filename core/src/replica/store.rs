@@ -196,7 +196,11 @@ impl Replica {
     pub fn renew_copies(&self) -> Result<(), Refusal> {
         for (partition, copy) in self.copies.all() {
             let actor = self.copy_number()?;
-            self.copies.set(partition, CopyState { actor, recovering: true, ..copy }, self.engine.as_ref())?;
+            self.copies.set(
+                partition,
+                CopyState { actor, recovering: true, ..copy },
+                self.engine.as_ref(),
+            )?;
         }
         Ok(())
     }
