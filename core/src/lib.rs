@@ -10,8 +10,13 @@ pub mod client;
 pub mod consensus;
 pub mod coordinator;
 pub mod membership;
+pub mod node;
 pub mod replica;
 pub mod ring;
 pub mod storage;
 pub mod store;
 pub mod wire;
+
+pub use base::{Env, Error, ErrorKind, Result, Settings};
+pub use node::{Node, NodeParts};
+pub use store::{Bucket, Context, Entry, ReadOptions, Receipt, ScanOptions, Store, Ttl, WriteOptions};
