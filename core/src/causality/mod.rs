@@ -6,6 +6,8 @@ pub mod context;
 mod cursor;
 pub mod encoding;
 pub mod limits;
+#[cfg(test)]
+mod properties;
 pub mod siblings;
 pub mod truncation;
 pub mod version;
