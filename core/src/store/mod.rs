@@ -13,7 +13,7 @@ mod options;
 mod scan;
 
 pub use admin::{BucketInfo, MemberInfo, Status};
-pub(crate) use backend::{Backend, Caller, ReadRequest, ScanRequest, WriteRequest, Written};
+pub(crate) use backend::Backend;
 pub use bucket::Bucket;
 pub use context::Context;
 pub use entry::{Entry, Receipt, Value};
