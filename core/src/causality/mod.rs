@@ -5,6 +5,7 @@ pub mod blind;
 pub mod context;
 mod cursor;
 pub mod encoding;
+pub mod limits;
 #[cfg(test)]
 mod properties;
 pub mod siblings;
