@@ -6,8 +6,12 @@
 
 pub mod base;
 pub mod causality;
+pub mod client;
 pub mod consensus;
+pub mod coordinator;
 pub mod membership;
+pub mod replica;
 pub mod ring;
 pub mod storage;
+pub mod store;
 pub mod wire;

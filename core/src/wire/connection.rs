@@ -90,7 +90,7 @@ impl Connection {
         let dialed = deadline.limit(async {
             let mut duplex = transport.dial(address).await?;
             let (theirs, version) = introduce(&mut duplex, &hello).await?;
-            Ok((duplex, theirs, version))
+            Ok::<_, Error>((duplex, theirs, version))
         });
         let (duplex, theirs, version) = match dialed.await {
             Ok(dialed) => dialed?,
