@@ -300,8 +300,8 @@ impl Request {
         let (partition, bucket) = (reader.partition()?, reader.bucket()?);
         Ok(Self::Page {
             epoch,
-            partition: (flags & FLAG_PARTITION != 0).then_some(partition),
-            bucket: (flags & FLAG_BUCKET != 0).then_some(bucket),
+            partition: flagged(partition, flags & FLAG_PARTITION != 0)?,
+            bucket: flagged(bucket, flags & FLAG_BUCKET != 0)?,
             inclusive: flags & FLAG_INCLUSIVE != 0,
             records: flags & FLAG_CONTENTS != 0,
             items_max: reader.u32()?,
@@ -340,5 +340,16 @@ fn read_flags(reader: &mut Reader, known: u8) -> Result<u8> {
     match reader.u8()? {
         flags if flags & !known == 0 => Ok(flags),
         flags => Err(Error::corrupt(format!("message has unknown flags {flags:#010b}"))),
+    }
+}
+
+/// A number that is there if flagged, and is 0 if not.
+fn flagged<T: Default + PartialEq + std::fmt::Display>(number: T, there: bool) -> Result<Option<T>> {
+    if there {
+        Ok(Some(number))
+    } else if number == T::default() {
+        Ok(None)
+    } else {
+        Err(Error::corrupt(format!("message has {number} where its flags say nothing stands")))
     }
 }

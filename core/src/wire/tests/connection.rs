@@ -98,7 +98,7 @@ async fn close_fails_what_waits_and_says_whether_it_was_sent() {
     let connection = dial(&env, &*network.transport("n2"), &address, limits).await;
     let never = control("never");
     let (error, ()) = tokio::join!(async { connection.call(&never, soon(&env)).await.unwrap_err() }, async {
-        connection.close()
+        connection.close();
     });
     assert_eq!((error.kind(), error.maybe_applied()), (ErrorKind::Closed, true));
     let error = connection.call(&never, soon(&env)).await.unwrap_err();

@@ -12,6 +12,11 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::ClusterId;
 
 mod connection;
+mod golden;
+mod hostile;
+mod memory;
+mod roundtrip;
+mod samples;
 
 const CLUSTER: ClusterId = ClusterId([7; 16]);
 
