@@ -11,6 +11,7 @@ pub mod consensus;
 pub mod coordinator;
 pub mod membership;
 pub mod node;
+pub mod remote;
 pub mod replica;
 pub mod ring;
 pub mod storage;
@@ -19,4 +20,5 @@ pub mod wire;
 
 pub use base::{Env, Error, ErrorKind, Result, Settings};
 pub use node::{Node, NodeParts};
+pub use remote::Client;
 pub use store::{Bucket, Context, Entry, ReadOptions, Receipt, ScanOptions, Store, Ttl, WriteOptions};

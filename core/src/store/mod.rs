@@ -19,5 +19,6 @@ pub use context::Context;
 pub use entry::{Entry, Receipt, Value};
 pub use handle::{Defaults, Store};
 pub use operations::{Count, Delete, Get, GetMany, Put, PutMany, Read, Update};
+pub(crate) use options::check_timeout;
 pub use options::{ReadOptions, ScanOptions, Ttl, WriteOptions};
 pub use scan::{Scan, ScanItem};
