@@ -2,7 +2,7 @@
 //!
 //! The floors, lowest first; a module imports only lower ones:
 //! `base` (0), `causality` and `ring` (1, pure), `storage` and `wire` (2), `consensus`, `membership`, `replica` and
-//! `client` (3), `coordinator` and `repair` (4), `node` and `store` (5), `testing` (6).
+//! `client` (3), `coordinator`, `repair` and `store` (4), `node` and `remote` (5), `testing` (6).
 
 pub mod base;
 pub mod causality;
