@@ -3,7 +3,7 @@
 
 const { checkBytes, show } = require('./codec.js')
 const { Entry } = require('./entry.js')
-const { PartialFailureError, RingkeepError, invalid, notInThisVersion } = require('./errors.js')
+const { PartialFailureError, invalid, notInThisVersion } = require('./errors.js')
 const { run, signalOf } = require('./operations.js')
 const options = require('./options.js')
 const { Scan } = require('./scan.js')
@@ -78,16 +78,18 @@ class Bucket {
   async getMany(keys, o) {
     const given = [...iterable('getMany takes an iterable of keys', keys)]
     const checked = given.map(checkKey)
-    if (this.#view.resolve !== undefined) return this.#readMany(given, o)
     const [json, signal] = [options.readOptions(o), signalOf(o)]
+    if (this.#view.resolve !== undefined) return this.#readMany(given, checked, json, signal)
     const results = await run((id) => this.#native.getMany(id, checked, json), signal, this.#view.codec)
     return together('getMany', given, results)
   }
 
   /** A resolve function needs the siblings, which only `read` gives. */
-  async #readMany(keys, o) {
-    const read = (key) => this.get(key, o).then((value) => ({ value }), failed)
-    return together('getMany', keys, await Promise.all(keys.map(read)))
+  async #readMany(given, checked, json, signal) {
+    const results = await run((id) => this.#native.readMany(id, checked, json), signal)
+    const value = ({ value, error }, index) =>
+      error === undefined ? { value: new Entry(value, checked[index], this.#view).value } : { error }
+    return together('getMany', given, results.map(value))
   }
 
   async putMany(items, o) {
@@ -136,11 +138,6 @@ function checkItem(item) {
 function iterable(message, value) {
   if (typeof value === 'object' && value !== null && typeof value[Symbol.iterator] === 'function') return value
   throw invalid(`${message}, not ${show(value)}`)
-}
-
-function failed(error) {
-  if (error instanceof RingkeepError) return { error }
-  throw error
 }
 
 /** The values of a batch, or one error that has those of its items by key. */

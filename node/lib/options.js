@@ -6,12 +6,37 @@ const { Context } = require('./context.js')
 const { checkBytes, show } = require('./codec.js')
 const { invalid } = require('./errors.js')
 
-// Times are milliseconds in JavaScript and have their unit in the shared name.
-const READ = { consistency: 'consistency', r: 'r', timeout: 'timeout_ms', sloppy: 'sloppy' }
-const WRITE = { consistency: 'consistency', w: 'w', timeout: 'timeout_ms', sloppy: 'sloppy', ttl: 'ttl_ms' }
-const SCAN = { ...READ, limit: 'limit' }
-const CONNECT = { consistency: 'consistency', timeout: 'timeout_ms', token: 'token', location: 'location', tls: 'tls' }
-const BUCKET = { n: 'n', r: 'r', w: 'w', sloppy: 'sloppy', resolver: 'resolver', ttl: 'ttl_ms' }
+const number = (value) => typeof value === 'number' && Number.isFinite(value)
+const text = (value) => typeof value === 'string'
+const owners = (value) => Number.isInteger(value)
+const level = (value) => owners(value) || text(value)
+const flag = (value) => typeof value === 'boolean'
+const any = () => true
+
+// For each option its shared name, what it must be, and the test. Times are milliseconds in JavaScript and have their
+// unit in the shared name.
+const CONSISTENCY = { consistency: ['consistency', 'the name of a level', text] }
+const TIMEOUT = { timeout: ['timeout_ms', 'a number of milliseconds', number] }
+const SLOPPY = { sloppy: ['sloppy', 'a boolean', flag] }
+const TTL = { ttl: ['ttl_ms', 'a number of milliseconds', number] }
+const READ = { ...CONSISTENCY, ...TIMEOUT, ...SLOPPY, r: ['r', 'a whole number', owners] }
+const WRITE = { ...CONSISTENCY, ...TIMEOUT, ...SLOPPY, ...TTL, w: ['w', 'a whole number', owners] }
+const SCAN = { ...READ, limit: ['limit', 'a whole number', owners] }
+const CONNECT = {
+  ...CONSISTENCY,
+  ...TIMEOUT,
+  location: ['location', 'a string', text],
+  token: ['token', 'a string', any],
+  tls: ['tls', 'an object', any]
+}
+const BUCKET = {
+  ...SLOPPY,
+  ...TTL,
+  n: ['n', 'a number or a map from data centre to number', (value) => owners(value) || typeof value === 'object'],
+  r: ['r', 'a number or the name of a level', level],
+  w: ['w', 'a number or the name of a level', level],
+  resolver: ['resolver', 'a string', text]
+}
 
 /** Fails unless the options are an object. */
 function checkObject(options) {
@@ -38,8 +63,9 @@ function encode(options, names, apart) {
     const value = options[name]
     if (Object.hasOwn(names, name)) {
       if (value === undefined) continue
-      checkNumber(name, value)
-      ;(encoded ??= {})[names[name]] = value
+      const [shared, kind, fits] = names[name]
+      if (!fits(value)) throw invalid(`${name}=${show(value)} is not ${kind}`)
+      ;(encoded ??= {})[shared] = value
     } else if (!apart.includes(name)) {
       ;(unknown ??= []).push(name)
     }
@@ -51,11 +77,6 @@ function encode(options, names, apart) {
   } catch (cause) {
     throw invalid(`options: ${cause.message}`, cause)
   }
-}
-
-/** JSON would make null of these. */
-function checkNumber(name, value) {
-  if (typeof value === 'number' && !Number.isFinite(value)) throw invalid(`${name}=${value} is not a number`)
 }
 
 const readOptions = (options) => encode(options, READ, ['signal'])

@@ -105,11 +105,11 @@ const OPEN = [
 async function open(path, o = {}) {
   checkNames(o, OPEN)
   const { config, ...settings } = o
-  if (path !== undefined) settings.path = pathText(path)
+  const directory = path === undefined ? undefined : pathText(path)
   const toml = typeof config === 'string' ? await read(config) : undefined
   const base = toml === undefined && config !== undefined ? checkObject(config) : {}
   const json = JSON.stringify({ ...base, ...given(settings) })
-  return run((id) => loop.open(id, json, toml), undefined, undefined, node)
+  return run((id) => loop.open(id, directory, json, toml), undefined, undefined, node)
 }
 
 /** The fields that are not undefined: one that is must not hide the configuration's. */

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use napi::bindgen_prelude::BufferSlice;
@@ -67,7 +68,8 @@ impl Store {
     /// Ends the work of the store.
     #[napi]
     pub fn close(&self, id: u32, timeout_ms: Option<f64>) -> i64 {
-        self.local.start(id, || Ok(self.store.close(arguments::timeout(timeout_ms)?)), |done| done)
+        let timeout = timeout_ms.map(|ms| Duration::from_secs_f64((ms / 1_000.0).clamp(0.0, 86_400.0)));
+        self.local.start(id, || Ok(self.store.close(timeout)), |done| done)
     }
 
     /// Runs a command of administration: JSON in, JSON out.
