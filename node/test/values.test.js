@@ -174,26 +174,26 @@ describe('many', () => {
 })
 
 describe('scans', () => {
-  before(() => db.putMany(Array.from({ length: 1500 }, (_, i) => [`s${String(i).padStart(4, '0')}`, `v${i}`])))
+  before(() => db.putMany(Array.from({ length: 1500 }, (_, i) => [`scan:${String(i).padStart(4, '0')}`, `v${i}`])))
 
   test('a_scan_is_in_key_order_and_ends', async () => {
     const keys = []
-    for await (const [key] of db.scan({ prefix: 's' })) keys.push(String(key))
+    for await (const [key] of db.scan({ prefix: 'scan:' })) keys.push(String(key))
     assert.equal(keys.length, 1500)
     assert.deepEqual(keys, [...keys].sort())
-    assert.equal(await db.count({ start: 's0100', end: 's0200' }), 100)
+    assert.equal(await db.count({ start: 'scan:0100', end: 'scan:0200' }), 100)
   })
 
   test('leaving_the_loop_ends_the_scan', async () => {
-    const scan = db.scan({ prefix: 's' })
+    const scan = db.scan({ prefix: 'scan:' })
     for await (const _ of scan) break
     assert.deepEqual(await scan.next(), { value: undefined, done: true })
   })
 
   test('steps_that_do_not_wait_for_each_other_come_in_order', async () => {
-    const scan = db.scan({ prefix: 's', limit: 300 })
+    const scan = db.scan({ prefix: 'scan:', limit: 300 })
     const steps = await Promise.all(Array.from({ length: 301 }, () => scan.next()))
-    assert.deepEqual(steps.slice(0, 300).map(({ value: [key] }) => Number(String(key).slice(1))), [...Array(300).keys()])
+    assert.deepEqual(steps.slice(0, 300).map(({ value: [key] }) => Number(String(key).slice(5))), [...Array(300).keys()])
     assert.equal(steps[300].done, true)
   })
 
