@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use napi::bindgen_prelude::{BufferSlice, Either};
 use ringkeep_surface::{
-    CallOptions, ConnectOptions, Context, Error, ReadOptions, Result, ScanOptions, Settings, WriteOptions, options,
+    CallOptions, ConnectOptions, Context, Error, ReadOptions, Result, ScanOptions, Settings, WriteOptions,
+    options,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -75,7 +76,11 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    pub(crate) fn new(prefix: Option<Octets<'_>>, start: Option<Octets<'_>>, end: Option<Octets<'_>>) -> Self {
+    pub(crate) fn new(
+        prefix: Option<Octets<'_>>,
+        start: Option<Octets<'_>>,
+        end: Option<Octets<'_>>,
+    ) -> Self {
         let bound = |octets: Option<_>| octets.map(bytes).unwrap_or_default();
         Self { prefix: bound(prefix), start: bound(start), end: bound(end) }
     }
@@ -84,7 +89,13 @@ impl Bounds {
     pub(crate) fn scan(self, json: Option<&str>) -> Result<ScanOptions> {
         let call = Call::parse(json)?;
         let limit = call.limit.map(options::limit).transpose()?;
-        Ok(ScanOptions { prefix: self.prefix, start: self.start, end: self.end, limit, read: call.options().read()? })
+        Ok(ScanOptions {
+            prefix: self.prefix,
+            start: self.start,
+            end: self.end,
+            limit,
+            read: call.options().read()?,
+        })
     }
 }
 

@@ -41,7 +41,10 @@ pub(crate) fn write<T: Reply>(result: Result<T>, id: u32, handles: &mut Handles,
     }
     if out.len() - start > REPLY_BYTES_MAX {
         out.truncate(start);
-        failure(&Error::new(ErrorKind::Overloaded, "the reply exceeds 4 GiB: ask for fewer keys at once"), out);
+        failure(
+            &Error::new(ErrorKind::Overloaded, "the reply exceeds 4 GiB: ask for fewer keys at once"),
+            out,
+        );
     }
 }
 
@@ -119,7 +122,8 @@ impl Reply for Page {
         for item in &self.items {
             bytes(&item.key, out);
             // Only a conflict shows its context: sealing one for each key of a scan would cost more than the key.
-            let token = if item.entry.value().is_err() { item.entry.context().to_bytes() } else { Bytes::new() };
+            let token =
+                if item.entry.value().is_err() { item.entry.context().to_bytes() } else { Bytes::new() };
             entry(&item.entry, &token, out);
         }
     }
@@ -270,7 +274,9 @@ mod tests {
         let json_end = 5 + usize::from(out[1]) + (usize::from(out[2]) << 8);
         let never = (-1.0_f64).to_le_bytes();
         let sibling = |byte| [&never[..], b"\x01\0\0\0", &[byte][..]].concat();
-        let expected = [b"\x01\0\0\0k\xfe\xff\xff\xff\x01\0\0\0c\x02\0\0\0", &sibling(b'a')[..], &sibling(b'b')].concat();
+        let expected =
+            [b"\x01\0\0\0k\xfe\xff\xff\xff\x01\0\0\0c\x02\0\0\0", &sibling(b'a')[..], &sibling(b'b')]
+                .concat();
         assert_eq!(out[json_end..], expected);
     }
 }

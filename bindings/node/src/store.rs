@@ -156,19 +156,33 @@ impl Bucket {
     #[napi]
     pub fn get_many(&self, id: u32, keys: Vec<Octets<'_>>, json: Option<String>) -> i64 {
         let keys = all(keys);
-        self.local.start(id, || Ok(self.bucket.get_many(keys, arguments::read(json.as_deref())?)), |values| values)
+        self.local.start(
+            id,
+            || Ok(self.bucket.get_many(keys, arguments::read(json.as_deref())?)),
+            |values| values,
+        )
     }
 
     /// Reads several keys with their siblings.
     #[napi]
     pub fn read_many(&self, id: u32, keys: Vec<Octets<'_>>, json: Option<String>) -> i64 {
         let keys = all(keys);
-        self.local.start(id, || Ok(self.bucket.read_many(keys, arguments::read(json.as_deref())?)), |entries| entries)
+        self.local.start(
+            id,
+            || Ok(self.bucket.read_many(keys, arguments::read(json.as_deref())?)),
+            |entries| entries,
+        )
     }
 
     /// Stores several values.
     #[napi]
-    pub fn put_many(&self, id: u32, keys: Vec<Octets<'_>>, values: Vec<Octets<'_>>, json: Option<String>) -> i64 {
+    pub fn put_many(
+        &self,
+        id: u32,
+        keys: Vec<Octets<'_>>,
+        values: Vec<Octets<'_>>,
+        json: Option<String>,
+    ) -> i64 {
         let items = all(keys).into_iter().zip(all(values)).collect();
         let put = || Ok(self.bucket.put_many(items, arguments::write(json.as_deref(), None)?));
         self.local.start(id, put, |receipts| receipts)
