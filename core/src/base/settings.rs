@@ -171,11 +171,15 @@ impl Settings {
     /// # Errors
     /// `InvalidArgument` that names the first unknown name or wrong type.
     pub fn from_json(text: &str) -> Result<Self> {
-        let value: Value = serde_json::from_str(text).map_err(|e| Error::invalid(format!("settings: {e}")))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|e| Error::invalid(format!("settings: {e}")))?;
         if let Value::Object(fields) = &value {
             let known = serde_json::to_value(Self::default()).map_err(|e| Error::invalid(e.to_string()))?;
-            let faults: Vec<_> =
-                fields.keys().filter(|name| known.get(name.as_str()).is_none()).map(|n| unknown_name(n)).collect();
+            let faults: Vec<_> = fields
+                .keys()
+                .filter(|name| known.get(name.as_str()).is_none())
+                .map(|n| unknown_name(n))
+                .collect();
             if !faults.is_empty() {
                 return Err(Error::invalid(faults.join("; ")));
             }
@@ -231,7 +235,9 @@ impl Settings {
     }
 
     fn check_network(&self, faults: &mut Vec<String>) {
-        for (name, address) in [("listen", &self.listen), ("advertise", &self.advertise), ("admin", &self.admin)] {
+        for (name, address) in
+            [("listen", &self.listen), ("advertise", &self.advertise), ("admin", &self.admin)]
+        {
             if let Some(address) = address
                 && let Err(error) = parse_address(address)
             {
@@ -330,7 +336,8 @@ pub fn parse_address(address: &str) -> Result<(String, u16)> {
         None if host.contains(':') => return Err(fault("needs brackets around IPv6")),
         None => host,
     };
-    if host.is_empty() || host.len() > 253 || host.chars().any(|c| c.is_whitespace() || c == '/' || c == '@') {
+    if host.is_empty() || host.len() > 253 || host.chars().any(|c| c.is_whitespace() || c == '/' || c == '@')
+    {
         return Err(fault("has no valid host"));
     }
     Ok((host.to_owned(), port))

@@ -1,0 +1,23 @@
+//! Floor 5: the operations that a node and a client share, as an application sees them.
+//! A `Store` hands out `Bucket`s; an operation is a builder that is a future, and dropping it cancels it. Every
+//! operation that can finish without the network or a wait for the disk is ready at its first poll.
+
+mod admin;
+mod backend;
+mod bucket;
+mod context;
+mod entry;
+mod handle;
+mod operations;
+mod options;
+mod scan;
+
+pub use admin::{BucketInfo, MemberInfo, Status};
+pub(crate) use backend::{Backend, ReadRequest, ScanRequest, ScannedPage, WriteRequest, Written};
+pub use bucket::Bucket;
+pub use context::Context;
+pub use entry::{Entry, Receipt, Value};
+pub use handle::{Defaults, Store};
+pub use operations::{Count, Delete, Get, GetMany, Put, PutMany, Read, Update};
+pub use options::{ReadOptions, ScanOptions, Ttl, WriteOptions};
+pub use scan::{Scan, ScanItem};
