@@ -87,7 +87,7 @@ def open(
     arguments = locals()
     from ._settings import node_settings
 
-    return _ringkeep.open_node(node_settings(arguments, open.__kwdefaults__))
+    return _ringkeep.open_node(*node_settings(arguments, open.__kwdefaults__))
 
 
 def connect(

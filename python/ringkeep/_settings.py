@@ -12,9 +12,10 @@ from .errors import InvalidArgument, IoError
 
 
 
-def node_settings(arguments: dict[str, Any], defaults: Mapping[str, Any]) -> str:
-    """The settings of `open`: arguments that differ from their defaults go before `config`."""
+def node_settings(arguments: dict[str, Any], defaults: Mapping[str, Any]) -> tuple[str | None, str]:
+    """The path and the settings of `open`: arguments that differ from their defaults go before `config`."""
     arguments = dict(arguments)
+    path = arguments.pop("path")
     config = arguments.pop("config")
     others = arguments.pop("settings")
     settings = _from_config(config)
@@ -29,7 +30,14 @@ def node_settings(arguments: dict[str, Any], defaults: Mapping[str, Any]) -> str
             settings[name] = os.fsdecode(value)
     if isinstance(settings.get("seeds"), str):
         settings["seeds"] = [settings["seeds"]]
-    return to_json(settings)
+    return None if path is None else _path(path), to_json(settings)
+
+
+def _path(path: Any) -> str:
+    try:
+        return os.fsdecode(path)
+    except TypeError as error:
+        raise InvalidArgument(f"path is {type(path).__name__}, not a path") from error
 
 
 def _from_config(config: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str, Any]:

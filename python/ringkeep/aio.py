@@ -345,7 +345,7 @@ def open(
 ) -> Opening[Node]:
     """As `ringkeep.open`; await what it gives, or enter it."""
     arguments = locals()
-    return Opening(Node, lambda: _ringkeep.start_open(node_settings(arguments, open.__kwdefaults__)))
+    return Opening(Node, lambda: _ringkeep.start_open(*node_settings(arguments, open.__kwdefaults__)))
 
 
 def connect(

@@ -7,17 +7,26 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
+use ringkeep_surface::Error;
+
+use crate::errors::raise;
 use crate::keyspace::Keyspace;
 use crate::scan::Scan;
 
 type Object<'py> = Bound<'py, PyAny>;
+type Named<'py> = Bound<'py, PyDict>;
 
 /// A named keyspace with its own replication and conflict rules.
 #[pyclass(frozen, generic, mapping, subclass, module = "ringkeep")]
 pub(crate) struct Bucket(pub(crate) Arc<Keyspace>);
 
 impl Bucket {
-    fn value(&self, key: &Object<'_>, default: Option<Py<PyAny>>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
+    fn value(
+        &self,
+        key: &Object<'_>,
+        default: Option<Py<PyAny>>,
+        options: Option<&Named<'_>>,
+    ) -> PyResult<Py<PyAny>> {
         let py = key.py();
         if self.0.resolve.is_some() {
             return self.0.get_resolved(key, default, options)?.now(py);
@@ -36,13 +45,18 @@ impl Bucket {
 
     /// The value that the resolver picks, or the default.
     #[pyo3(signature = (key, default=None, /, **options))]
-    fn get(&self, key: &Object<'_>, default: Option<Py<PyAny>>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
+    fn get(
+        &self,
+        key: &Object<'_>,
+        default: Option<Py<PyAny>>,
+        options: Option<&Named<'_>>,
+    ) -> PyResult<Py<PyAny>> {
         self.value(key, default, options)
     }
 
     /// Every live sibling and the context that covers them.
     #[pyo3(signature = (key, /, **options))]
-    fn read(&self, key: &Object<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
+    fn read(&self, key: &Object<'_>, options: Option<&Named<'_>>) -> PyResult<Py<PyAny>> {
         self.0.read(key, options)?.now(key.py())
     }
 
@@ -53,7 +67,7 @@ impl Bucket {
         key: &Object<'_>,
         value: &Object<'_>,
         context: Option<&Object<'_>>,
-        options: Option<&Bound<'_, PyDict>>,
+        options: Option<&Named<'_>>,
     ) -> PyResult<Py<PyAny>> {
         self.0.put(key, value, context, options)?.now(key.py())
     }
@@ -64,7 +78,7 @@ impl Bucket {
         &self,
         key: &Object<'_>,
         context: Option<&Object<'_>>,
-        options: Option<&Bound<'_, PyDict>>,
+        options: Option<&Named<'_>>,
     ) -> PyResult<Py<PyAny>> {
         self.0.delete(key, context, options)?.now(key.py())
     }
@@ -72,7 +86,12 @@ impl Bucket {
     /// Reads every live sibling, lets `fn` make one value of them, and puts it. None deletes; an exception of `fn`
     /// leaves everything as it was.
     #[pyo3(signature = (key, r#fn, /, **options))]
-    fn update(&self, key: &Object<'_>, r#fn: &Object<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
+    fn update(
+        &self,
+        key: &Object<'_>,
+        r#fn: &Object<'_>,
+        options: Option<&Named<'_>>,
+    ) -> PyResult<Py<PyAny>> {
         let py = key.py();
         let entry = self.0.read_to_update(key, options)?.now(py)?;
         let entry = entry.bind(py).cast()?;
@@ -82,13 +101,16 @@ impl Bucket {
 
     /// The values of those keys that have one. PartialFailure names the keys that failed.
     #[pyo3(signature = (keys, /, **options))]
-    fn get_many(&self, keys: &Object<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
+    fn get_many(&self, keys: &Object<'_>, options: Option<&Named<'_>>) -> PyResult<Py<PyAny>> {
+        if self.0.resolve.is_some() {
+            return self.0.get_many_resolved(keys, options)?.now(keys.py());
+        }
         self.0.get_many(keys, options)?.now(keys.py())
     }
 
     /// Stores several values. PartialFailure names the keys that failed; the others are stored.
     #[pyo3(signature = (items, /, **options))]
-    fn put_many(&self, items: &Object<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
+    fn put_many(&self, items: &Object<'_>, options: Option<&Named<'_>>) -> PyResult<Py<PyAny>> {
         self.0.put_many(items, options)?.now(items.py())
     }
 
@@ -103,7 +125,7 @@ impl Bucket {
         start: Option<&Object<'_>>,
         end: Option<&Object<'_>>,
         limit: Option<&Object<'_>>,
-        options: Option<&Bound<'_, PyDict>>,
+        options: Option<&Named<'_>>,
     ) -> PyResult<Scan> {
         Ok(Scan::items(&self.0, self.0.scan(prefix, start, end, limit, options)?))
     }
@@ -123,7 +145,7 @@ impl Bucket {
     /// Where a key lives (not in this version).
     #[pyo3(signature = (key, /))]
     fn explain(&self, key: &Object<'_>) -> PyResult<Py<PyAny>> {
-        self.0.explain(key)?.now(key.py())
+        Err(raise(key.py(), &Error::not_in_this_version("explain")))
     }
 
     fn __getitem__(&self, key: &Object<'_>) -> PyResult<Py<PyAny>> {

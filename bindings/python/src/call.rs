@@ -2,8 +2,8 @@
 //! Each operation is described once and either waited for (`now`) or begun for a coroutine (`start`).
 
 use pyo3::prelude::*;
-use ringkeep::base::error::{Error, ErrorKind, Result};
 use ringkeep_surface::Op;
+use ringkeep_surface::{Error, ErrorKind, Result};
 
 use crate::errors::raise;
 use crate::exit;
@@ -63,7 +63,7 @@ where
 /// Runs the handlers of signals that have arrived; what they raise ends the wait.
 fn interrupted(raised: &mut Option<PyErr>) -> Result<()> {
     exit::check()?;
-    Python::attach(Python::check_signals).map_err(|signal| {
+    Python::attach(|py| py.check_signals()).map_err(|signal| {
         *raised = Some(signal);
         Error::new(ErrorKind::Canceled, "a signal handler raised an exception")
     })

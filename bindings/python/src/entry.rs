@@ -14,11 +14,11 @@ use crate::keyspace::Keyspace;
 
 /// What a reader or writer has seen of a key: opaque, valid for that key alone.
 #[pyclass(frozen, module = "ringkeep")]
-pub(crate) struct Context(pub(crate) ringkeep::Context);
+pub(crate) struct Context(pub(crate) ringkeep_surface::Context);
 
 impl Context {
     pub(crate) fn from_token(token: Bytes) -> Self {
-        Self(ringkeep::Context::from_bytes(token))
+        Self(ringkeep_surface::Context::from_bytes(token))
     }
 }
 
@@ -59,7 +59,7 @@ impl Context {
 
 /// What a write did.
 #[pyclass(frozen, module = "ringkeep")]
-pub(crate) struct Receipt(pub(crate) ringkeep::Receipt);
+pub(crate) struct Receipt(pub(crate) ringkeep_surface::Receipt);
 
 #[pymethods]
 impl Receipt {
@@ -89,7 +89,7 @@ impl Receipt {
 /// Every live sibling of a key, and the context that covers them.
 #[pyclass(frozen, generic, module = "ringkeep")]
 pub(crate) struct Entry {
-    pub(crate) entry: ringkeep::Entry,
+    pub(crate) entry: ringkeep_surface::Entry,
     pub(crate) keyspace: Arc<Keyspace>,
 }
 
@@ -136,7 +136,10 @@ impl Entry {
 }
 
 /// A list of the raw values of an entry, as a `resolve` function takes them.
-pub(crate) fn raw_siblings<'py>(py: Python<'py>, entry: &ringkeep::Entry) -> PyResult<Bound<'py, PyList>> {
+pub(crate) fn raw_siblings<'py>(
+    py: Python<'py>,
+    entry: &ringkeep_surface::Entry,
+) -> PyResult<Bound<'py, PyList>> {
     PyList::new(py, entry.siblings().iter().map(|value| PyBytes::new(py, &value.bytes)))
 }
 

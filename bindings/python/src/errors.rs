@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList};
-use ringkeep::base::error::{Detail, Error};
+use ringkeep_surface::{Detail, Error};
 
 use crate::entry::Context;
 

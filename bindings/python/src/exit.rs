@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use ringkeep::base::error::{Error, ErrorKind, Result};
-use ringkeep_surface::StoreHandle;
+use ringkeep_surface::{Error, ErrorKind, Result, StoreHandle};
 
 /// How long operations under way may take at exit: nobody is left to see their results.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
-use ringkeep::base::error::Result;
-use ringkeep_surface::{BucketHandle, ScanHandle};
+use ringkeep_surface::{BucketHandle, Result, ScanHandle};
 
 use crate::buffers::{Codec, bytes_of};
 use crate::call::Call;
@@ -35,7 +34,11 @@ impl Keyspace {
     }
 
     /// The value that the resolver picks, decoded.
-    pub(crate) fn shown(&self, py: Python<'_>, entry: &ringkeep::Entry) -> PyResult<Option<Py<PyAny>>> {
+    pub(crate) fn shown(
+        &self,
+        py: Python<'_>,
+        entry: &ringkeep_surface::Entry,
+    ) -> PyResult<Option<Py<PyAny>>> {
         if let Some(resolve) = &self.resolve
             && entry.conflicted()
         {
@@ -70,10 +73,10 @@ impl Keyspace {
         key: &Object<'_>,
         default: Option<Py<PyAny>>,
         options: Options<'_, '_>,
-    ) -> PyResult<Call<ringkeep::Entry, impl Finish<ringkeep::Entry> + use<>>> {
+    ) -> PyResult<Call<ringkeep_surface::Entry, impl Finish<ringkeep_surface::Entry> + use<>>> {
         let op = self.handle.read(bytes_of(key, "key")?, read_options(options)?);
         let keyspace = Arc::clone(self);
-        Ok(Call::new(op, move |py, entry: ringkeep::Entry| {
+        Ok(Call::new(op, move |py, entry: ringkeep_surface::Entry| {
             Ok(keyspace.shown(py, &entry)?.or(default).unwrap_or_else(|| py.None()))
         }))
     }
@@ -82,7 +85,7 @@ impl Keyspace {
         self: &Arc<Self>,
         key: &Object<'_>,
         options: Options<'_, '_>,
-    ) -> PyResult<Call<ringkeep::Entry, impl Finish<ringkeep::Entry> + use<>>> {
+    ) -> PyResult<Call<ringkeep_surface::Entry, impl Finish<ringkeep_surface::Entry> + use<>>> {
         let op = self.handle.read(bytes_of(key, "key")?, read_options(options)?);
         Ok(Call::new(op, self.to_entry()))
     }
@@ -91,9 +94,9 @@ impl Keyspace {
     pub(crate) fn contains(
         &self,
         key: &Object<'_>,
-    ) -> PyResult<Call<ringkeep::Entry, impl Finish<ringkeep::Entry> + use<>>> {
+    ) -> PyResult<Call<ringkeep_surface::Entry, impl Finish<ringkeep_surface::Entry> + use<>>> {
         let op = self.handle.read(bytes_of(key, "key")?, read_options(None)?);
-        Ok(Call::new(op, |py, entry: ringkeep::Entry| {
+        Ok(Call::new(op, |py, entry: ringkeep_surface::Entry| {
             Ok((!entry.siblings().is_empty()).into_pyobject(py)?.to_owned().into_any().unbind())
         }))
     }
@@ -104,7 +107,7 @@ impl Keyspace {
         value: &Object<'_>,
         context: Option<&Object<'_>>,
         options: Options<'_, '_>,
-    ) -> PyResult<Call<ringkeep::Receipt, impl Finish<ringkeep::Receipt> + use<>>> {
+    ) -> PyResult<Call<ringkeep_surface::Receipt, impl Finish<ringkeep_surface::Receipt> + use<>>> {
         let (key, value) = (bytes_of(key, "key")?, self.codec.encode(value)?);
         Ok(Call::new(self.handle.put(key, value, write_options(options, context)?), to_receipt))
     }
@@ -114,7 +117,7 @@ impl Keyspace {
         key: &Object<'_>,
         context: Option<&Object<'_>>,
         options: Options<'_, '_>,
-    ) -> PyResult<Call<ringkeep::Receipt, impl Finish<ringkeep::Receipt> + use<>>> {
+    ) -> PyResult<Call<ringkeep_surface::Receipt, impl Finish<ringkeep_surface::Receipt> + use<>>> {
         let op = self.handle.delete(bytes_of(key, "key")?, write_options(options, context)?);
         Ok(Call::new(op, to_receipt))
     }
@@ -124,7 +127,7 @@ impl Keyspace {
         self: &Arc<Self>,
         key: &Object<'_>,
         options: Options<'_, '_>,
-    ) -> PyResult<Call<ringkeep::Entry, impl Finish<ringkeep::Entry> + use<>>> {
+    ) -> PyResult<Call<ringkeep_surface::Entry, impl Finish<ringkeep_surface::Entry> + use<>>> {
         let options = ringkeep_surface::update_options(&write_options(options, None)?);
         Ok(Call::new(self.handle.read(bytes_of(key, "key")?, options), self.to_entry()))
     }
@@ -136,7 +139,7 @@ impl Keyspace {
         entry: &Bound<'_, Entry>,
         value: &Object<'_>,
         options: Options<'_, '_>,
-    ) -> PyResult<Call<ringkeep::Receipt, impl Finish<ringkeep::Receipt> + use<>>> {
+    ) -> PyResult<Call<ringkeep_surface::Receipt, impl Finish<ringkeep_surface::Receipt> + use<>>> {
         let mut options = write_options(options, None)?;
         options.context = Some(entry.get().entry.context().clone());
         let key = bytes_of(key, "key")?;
@@ -158,14 +161,37 @@ impl Keyspace {
         let keys = many::keys(keys)?;
         let op = self.handle.get_many(keys.bytes().collect(), read_options(options)?);
         let codec = self.codec;
-        Ok(Call::new(op, move |py, found| keys.dict(py, found, |value: Bytes| codec.decode(py, &value))))
+        Ok(Call::new(op, move |py, found| {
+            keys.dict(py, found, |value: Option<Bytes>| {
+                value.map(|value| codec.decode(py, &value)).transpose()
+            })
+        }))
+    }
+
+    /// A `get_many` for handles with a `resolve` function, which must see every sibling.
+    pub(crate) fn get_many_resolved(
+        self: &Arc<Self>,
+        keys: &Object<'_>,
+        options: Options<'_, '_>,
+    ) -> PyResult<
+        Call<Vec<Result<ringkeep_surface::Entry>>, impl Finish<Vec<Result<ringkeep_surface::Entry>>> + use<>>,
+    > {
+        let keys = many::keys(keys)?;
+        let op = self.handle.read_many(keys.bytes().collect(), read_options(options)?);
+        let keyspace = Arc::clone(self);
+        Ok(Call::new(op, move |py, found| keys.dict(py, found, |entry| keyspace.shown(py, &entry))))
     }
 
     pub(crate) fn put_many(
         &self,
         items: &Object<'_>,
         options: Options<'_, '_>,
-    ) -> PyResult<Call<Vec<Result<ringkeep::Receipt>>, impl Finish<Vec<Result<ringkeep::Receipt>>> + use<>>> {
+    ) -> PyResult<
+        Call<
+            Vec<Result<ringkeep_surface::Receipt>>,
+            impl Finish<Vec<Result<ringkeep_surface::Receipt>>> + use<>,
+        >,
+    > {
         let items = many::items(items, self.codec)?;
         let keys: Vec<Bytes> = items.iter().map(|(key, _)| key.clone()).collect();
         let op = self.handle.put_many(items, write_options(options, None)?);
@@ -191,13 +217,13 @@ impl Keyspace {
         Ok(Call::new(self.handle.clear(scan_options(prefix, None, None, None, None)?), to_int))
     }
 
-    fn to_entry(self: &Arc<Self>) -> impl Finish<ringkeep::Entry> + use<> {
+    fn to_entry(self: &Arc<Self>) -> impl Finish<ringkeep_surface::Entry> + use<> {
         let keyspace = Arc::clone(self);
         move |py: Python<'_>, entry| Ok(Py::new(py, Entry { entry, keyspace })?.into_any())
     }
 }
 
-fn to_receipt(py: Python<'_>, receipt: ringkeep::Receipt) -> PyResult<Py<PyAny>> {
+fn to_receipt(py: Python<'_>, receipt: ringkeep_surface::Receipt) -> PyResult<Py<PyAny>> {
     Ok(Py::new(py, Receipt(receipt))?.into_any())
 }
 
@@ -206,7 +232,11 @@ fn to_int(py: Python<'_>, count: u64) -> PyResult<Py<PyAny>> {
 }
 
 /// The key and value of a scanned item.
-pub(crate) fn pair(py: Python<'_>, keyspace: &Keyspace, item: &ringkeep::ScanItem) -> PyResult<Py<PyAny>> {
+pub(crate) fn pair(
+    py: Python<'_>,
+    keyspace: &Keyspace,
+    item: &ringkeep_surface::ScanItem,
+) -> PyResult<Py<PyAny>> {
     let value = keyspace.shown(py, &item.entry)?;
     Ok((PyBytes::new(py, &item.key), value).into_pyobject(py)?.into_any().unbind())
 }
@@ -214,18 +244,20 @@ pub(crate) fn pair(py: Python<'_>, keyspace: &Keyspace, item: &ringkeep::ScanIte
 /// Checks the arguments of `bucket` and makes its keyspace.
 pub(crate) fn typed(
     handle: BucketHandle,
-    codec: &Object<'_>,
+    codec: Option<&Object<'_>>,
     resolve: Option<Object<'_>>,
 ) -> PyResult<Arc<Keyspace>> {
-    let py = codec.py();
-    let codec = match codec.cast::<PyString>() {
-        Ok(name) => Codec::named(py, name.to_str()?)?,
-        Err(_) => return Err(invalid(py, "codec is not bytes, utf8 or json")),
+    let codec = match codec {
+        None => Codec::Bytes,
+        Some(codec) => match codec.cast::<PyString>() {
+            Ok(name) => Codec::named(codec.py(), name.to_str()?)?,
+            Err(_) => return Err(invalid(codec.py(), "codec is not bytes, utf8 or json")),
+        },
     };
     if let Some(resolve) = &resolve
         && !resolve.is_callable()
     {
-        return Err(invalid(py, "resolve is not callable"));
+        return Err(invalid(resolve.py(), "resolve is not callable"));
     }
     Ok(Keyspace::new(handle, codec, resolve.map(Bound::unbind)))
 }

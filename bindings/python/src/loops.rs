@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use ringkeep::base::error::Result;
+use ringkeep_surface::Result;
 use ringkeep_surface::{Op, Queue, Ticket, Wake};
 
 use crate::errors::raise;
@@ -55,7 +55,10 @@ fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 fn is_closed(event_loop: &Bound<'_, PyAny>) -> bool {
-    event_loop.call_method0(intern!(event_loop.py(), "is_closed")).and_then(|closed| closed.is_truthy()).unwrap_or(true)
+    event_loop
+        .call_method0(intern!(event_loop.py(), "is_closed"))
+        .and_then(|closed| closed.is_truthy())
+        .unwrap_or(true)
 }
 
 impl Loops {
@@ -66,7 +69,8 @@ impl Loops {
             return Ok(Arc::clone(&served.drain.get().queue));
         }
         let queue = Queue::new(Wake::EventFd).map_err(|error| raise(py, &error))?;
-        let drain = Py::new(py, Drain { event_loop: event_loop.clone().unbind(), queue: Arc::clone(&queue) })?;
+        let drain =
+            Py::new(py, Drain { event_loop: event_loop.clone().unbind(), queue: Arc::clone(&queue) })?;
         event_loop.call_method1("add_reader", (queue.fd(), &drain))?;
         // Loops that have ended since are forgotten here, out of the lock: what they hold may run code when it goes.
         let known = std::mem::take(&mut *self.0.lock());

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
-use ringkeep::base::error::{Error, Result};
+use ringkeep_surface::{Error, Result};
 
 use crate::buffers::{Codec, bytes_of};
 use crate::errors::{instance, invalid, make};
@@ -56,15 +56,18 @@ impl Keys {
     pub(crate) fn dict<T>(
         self,
         py: Python<'_>,
-        found: Vec<Result<Option<T>>>,
-        decode: impl Fn(T) -> PyResult<Py<PyAny>>,
+        found: Vec<Result<T>>,
+        decode: impl Fn(T) -> PyResult<Option<Py<PyAny>>>,
     ) -> PyResult<Py<PyAny>> {
         let values = PyDict::new(py);
         let mut failed = Vec::new();
         for ((key, bytes), result) in self.0.into_iter().zip(found) {
             match result {
-                Ok(Some(value)) => values.set_item(key, decode(value)?)?,
-                Ok(None) => {}
+                Ok(value) => {
+                    if let Some(value) = decode(value)? {
+                        values.set_item(key, value)?;
+                    }
+                }
                 Err(error) => failed.push((bytes, error)),
             }
         }

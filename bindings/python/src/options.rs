@@ -1,75 +1,59 @@
-//! Keyword arguments into options. None is as good as not given; an unknown name is an InvalidArgument.
+//! Keyword arguments into the surface's options. None is as good as not given; an unknown name is an InvalidArgument.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString};
-use ringkeep::{Consistency, ReadOptions, ScanOptions, Ttl, WriteOptions};
+use ringkeep_surface::{CallOptions, ConnectOptions, ReadOptions, ScanOptions, WriteOptions, options};
 
 use crate::buffers::bytes_of;
 use crate::entry::Context;
 use crate::errors::{invalid, raise};
 
-/// The options of a read. The first poll never waits for the disk, because it runs with the interpreter's lock held.
-pub(crate) fn read_options(given: Option<&Bound<'_, PyDict>>) -> PyResult<ReadOptions> {
-    let mut options = ReadOptions { event_loop: true, ..ReadOptions::default() };
-    for_each(given, |name, value| {
-        match name {
-            "consistency" => options.consistency = Some(consistency(value)?),
-            "r" => options.r = Some(count(name, value)?),
-            "timeout" => options.timeout = Some(duration(name, value)?),
-            "sloppy" => options.sloppy = Some(flag(name, value)?),
-            _ => return Ok(false),
-        }
-        Ok(true)
-    })?;
-    Ok(options)
+type Object<'py> = Bound<'py, PyAny>;
+type Options<'a, 'py> = Option<&'a Bound<'py, PyDict>>;
+
+/// The options of a read.
+pub(crate) fn read_options(given: Options<'_, '_>) -> PyResult<ReadOptions> {
+    let Some(given) = given else { return Ok(ReadOptions { event_loop: true, ..ReadOptions::default() }) };
+    let level = level(given)?;
+    call_options(given, level.as_deref(), None)?.read().map_err(|error| raise(given.py(), &error))
 }
 
-/// The options of a write, with the first poll as for a read.
-pub(crate) fn write_options(
-    given: Option<&Bound<'_, PyDict>>,
-    context: Option<&Bound<'_, PyAny>>,
-) -> PyResult<WriteOptions> {
-    let mut options = WriteOptions { event_loop: true, ..WriteOptions::default() };
-    if let Some(context) = context {
-        let Ok(context) = context.cast::<Context>() else {
-            let kind = context.get_type().name()?;
-            return Err(invalid(context.py(), format!("context is {kind}, not a Context")));
-        };
-        options.context = Some(context.get().0.clone());
-    }
-    for_each(given, |name, value| {
-        match name {
-            "consistency" => options.consistency = Some(consistency(value)?),
-            "w" => options.w = Some(count(name, value)?),
-            "timeout" => options.timeout = Some(duration(name, value)?),
-            "sloppy" => options.sloppy = Some(flag(name, value)?),
-            "ttl" => {
-                let ttl = duration(name, value)?;
-                options.ttl = Some(if ttl.is_zero() { Ttl::Never } else { Ttl::After(ttl) });
+/// The options of a write.
+pub(crate) fn write_options(given: Options<'_, '_>, context: Option<&Object<'_>>) -> PyResult<WriteOptions> {
+    let context = match context {
+        None => None,
+        Some(context) => match context.cast::<Context>() {
+            Ok(context) => Some(context.get().0.clone()),
+            Err(_) => {
+                return Err(invalid(context.py(), format!("context={} is not a Context", shown(context))));
             }
-            _ => return Ok(false),
-        }
-        Ok(true)
-    })?;
-    Ok(options)
+        },
+    };
+    let Some(given) = given else {
+        return Ok(WriteOptions { event_loop: true, context, ..WriteOptions::default() });
+    };
+    let level = level(given)?;
+    call_options(given, level.as_deref(), context)?.write().map_err(|error| raise(given.py(), &error))
 }
 
 /// The range of a scan, and how its pages are read.
 pub(crate) fn scan_options(
-    prefix: Option<&Bound<'_, PyAny>>,
-    start: Option<&Bound<'_, PyAny>>,
-    end: Option<&Bound<'_, PyAny>>,
-    limit: Option<&Bound<'_, PyAny>>,
-    given: Option<&Bound<'_, PyDict>>,
+    prefix: Option<&Object<'_>>,
+    start: Option<&Object<'_>>,
+    end: Option<&Object<'_>>,
+    limit: Option<&Object<'_>>,
+    given: Options<'_, '_>,
 ) -> PyResult<ScanOptions> {
-    let bound = |name: &str, key: Option<&Bound<'_, PyAny>>| key.map_or(Ok(bytes::Bytes::new()), |k| bytes_of(k, name));
+    let bound =
+        |name: &str, key: Option<&Object<'_>>| key.map_or(Ok(Bytes::new()), |key| bytes_of(key, name));
     let limit = match limit {
         None => None,
-        Some(limit) => Some(limit.extract::<u64>().map_err(|_| {
-            invalid(limit.py(), format!("limit={} is not a whole number of items", shown(limit)))
-        })?),
+        Some(limit) => {
+            Some(options::limit(whole("limit", limit)?).map_err(|error| raise(limit.py(), &error))?)
+        }
     };
     Ok(ScanOptions {
         prefix: bound("prefix", prefix)?,
@@ -80,69 +64,112 @@ pub(crate) fn scan_options(
     })
 }
 
-/// What holds for every call of a client: level and time limit.
-pub(crate) fn defaults(given: Option<&Bound<'_, PyDict>>) -> PyResult<(Option<Consistency>, Option<Duration>)> {
-    let (mut level, mut timeout) = (None, None);
-    for_each(given, |name, value| {
-        match name {
-            "consistency" => level = Some(consistency(value)?),
-            "timeout" => timeout = Some(duration(name, value)?),
-            _ => return Ok(false),
+/// What `connect` takes besides the addresses.
+pub(crate) fn connect_options(
+    token: Option<String>,
+    location: &str,
+    given: Options<'_, '_>,
+) -> PyResult<ConnectOptions> {
+    let mut connect = ConnectOptions { token, ..ConnectOptions::default() };
+    if !location.is_empty() {
+        connect.location = Some(location.to_owned());
+    }
+    for (name, value) in given.into_iter().flatten() {
+        match name.cast::<PyString>()?.to_str()? {
+            _ if value.is_none() => {}
+            "consistency" => connect.consistency = Some(text("consistency", &value)?),
+            "timeout" => connect.timeout_ms = Some(milliseconds("timeout", &value)?),
+            unknown => return Err(unknown_option(value.py(), unknown)),
         }
-        Ok(true)
-    })?;
-    Ok((level, timeout))
+    }
+    Ok(connect)
 }
 
 /// A time limit that may be left out.
-pub(crate) fn timeout(given: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Duration>> {
-    given.map(|value| duration("timeout", value)).transpose()
+pub(crate) fn timeout(given: Option<&Object<'_>>) -> PyResult<Option<Duration>> {
+    let Some(given) = given else { return Ok(None) };
+    let ms = milliseconds("timeout", given)?;
+    options::timeout(ms).map(Some).map_err(|error| raise(given.py(), &error))
 }
 
-fn for_each(
-    given: Option<&Bound<'_, PyDict>>,
-    mut take: impl FnMut(&str, &Bound<'_, PyAny>) -> PyResult<bool>,
-) -> PyResult<()> {
-    for (name, value) in given.into_iter().flatten() {
-        let name = name.cast::<PyString>()?.to_str()?;
-        if !value.is_none() && !take(name, &value)? {
-            return Err(invalid(value.py(), format!("unknown option {name:?}")));
+/// The time limit of a close, which may be zero.
+pub(crate) fn close_timeout(given: Option<&Object<'_>>) -> PyResult<Option<Duration>> {
+    let Some(given) = given else { return Ok(None) };
+    let seconds = milliseconds("timeout", given)? / 1_000.0;
+    Duration::try_from_secs_f64(seconds)
+        .map(Some)
+        .map_err(|_| invalid(given.py(), format!("timeout={} is not a number of seconds", shown(given))))
+}
+
+fn level(given: &Bound<'_, PyDict>) -> PyResult<Option<String>> {
+    match given.get_item(pyo3::intern!(given.py(), "consistency"))? {
+        Some(value) if !value.is_none() => text("consistency", &value).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The first poll never waits for the disk, because it runs with the interpreter's lock held.
+fn call_options<'a>(
+    given: &Bound<'_, PyDict>,
+    consistency: Option<&'a str>,
+    context: Option<ringkeep_surface::Context>,
+) -> PyResult<CallOptions<'a>> {
+    let mut call = CallOptions { consistency, context, event_loop: true, ..CallOptions::default() };
+    for (name, value) in given {
+        match name.cast::<PyString>()?.to_str()? {
+            _ if value.is_none() => {}
+            "consistency" => {}
+            "r" => call.r = Some(whole("r", &value)?),
+            "w" => call.w = Some(whole("w", &value)?),
+            "sloppy" => call.sloppy = Some(flag("sloppy", &value)?),
+            "timeout" => call.timeout_ms = Some(milliseconds("timeout", &value)?),
+            "ttl" => call.ttl_ms = Some(milliseconds("ttl", &value)?),
+            unknown => return Err(unknown_option(value.py(), unknown)),
         }
     }
-    Ok(())
+    Ok(call)
 }
 
-fn consistency(value: &Bound<'_, PyAny>) -> PyResult<Consistency> {
-    match value.cast::<PyString>() {
-        Ok(name) => name.to_str()?.parse().map_err(|error| raise(value.py(), &error)),
-        Err(_) => Err(invalid(value.py(), format!("consistency={} is not the name of a level", shown(value)))),
-    }
+fn unknown_option(py: Python<'_>, name: &str) -> PyErr {
+    invalid(py, format!("unknown option {name:?}"))
 }
 
-fn count(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u32> {
+fn text(name: &str, value: &Object<'_>) -> PyResult<String> {
+    value.extract().map_err(|_| invalid(value.py(), format!("{name}={} is not a str", shown(value))))
+}
+
+fn whole(name: &str, value: &Object<'_>) -> PyResult<i64> {
     if !value.is_instance_of::<PyBool>()
-        && let Ok(count) = value.extract()
+        && let Ok(whole) = value.extract()
     {
-        return Ok(count);
+        return Ok(whole);
     }
-    Err(invalid(value.py(), format!("{name}={} is not a number of owners", shown(value))))
+    Err(invalid(value.py(), format!("{name}={} is not a whole number in range", shown(value))))
 }
 
-fn flag(name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+fn flag(name: &str, value: &Object<'_>) -> PyResult<bool> {
     value.extract().map_err(|_| invalid(value.py(), format!("{name}={} is not True or False", shown(value))))
 }
 
-/// Seconds or a timedelta.
-fn duration(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
-    let fault = || invalid(value.py(), format!("{name}={} is not a number of seconds, zero or above", shown(value)));
+/// Seconds, or a timedelta, in milliseconds.
+fn milliseconds(name: &str, value: &Object<'_>) -> PyResult<f64> {
+    let py = value.py();
     let seconds = match value.extract::<f64>() {
-        Ok(_) if value.is_instance_of::<PyBool>() => return Err(fault()),
-        Ok(seconds) => seconds,
-        Err(_) => return value.extract().map_err(|_| fault()),
+        Ok(seconds) if !value.is_instance_of::<PyBool>() => Some(seconds),
+        Ok(_) => None,
+        Err(_) => {
+            let total = value.call_method0(pyo3::intern!(py, "total_seconds"));
+            total.and_then(|seconds| seconds.extract()).ok()
+        }
     };
-    Duration::try_from_secs_f64(seconds).map_err(|_| fault())
+    match seconds {
+        Some(seconds) => Ok(seconds * 1_000.0),
+        None => {
+            Err(invalid(py, format!("{name}={} is not a number of seconds or a timedelta", shown(value))))
+        }
+    }
 }
 
-fn shown(value: &Bound<'_, PyAny>) -> String {
+fn shown(value: &Object<'_>) -> String {
     value.repr().map_or_else(|_| "?".to_owned(), |text| text.to_string())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::PyBytes;
 use ringkeep_surface::ScanHandle;
 
 use crate::call::{Call, wait};
@@ -22,13 +22,13 @@ enum Gives {
 pub(crate) struct Scan {
     keyspace: Arc<Keyspace>,
     // None once it is closed.
-    handle: Mutex<Option<Arc<ScanHandle>>>,
+    handle: Mutex<Option<ScanHandle>>,
     gives: Gives,
 }
 
 impl Scan {
     pub(crate) fn items(keyspace: &Arc<Keyspace>, handle: ScanHandle) -> Self {
-        Self { keyspace: Arc::clone(keyspace), handle: Mutex::new(Some(Arc::new(handle))), gives: Gives::Items }
+        Self { keyspace: Arc::clone(keyspace), handle: Mutex::new(Some(handle)), gives: Gives::Items }
     }
 
     pub(crate) fn keys(keyspace: &Arc<Keyspace>, handle: ScanHandle) -> Self {
@@ -76,7 +76,7 @@ impl Scan {
 #[pyclass(frozen, generic, module = "ringkeep._ringkeep")]
 pub(crate) struct AsyncScan {
     pub(crate) keyspace: Arc<Keyspace>,
-    pub(crate) handle: Mutex<Option<Arc<ScanHandle>>>,
+    pub(crate) handle: Mutex<Option<ScanHandle>>,
     pub(crate) loops: Arc<Loops>,
 }
 
@@ -89,7 +89,7 @@ impl AsyncScan {
             return pair(py, &self.keyspace, &item);
         }
         let keyspace = Arc::clone(&self.keyspace);
-        let finish = move |py: Python<'_>, item: Option<ringkeep::ScanItem>| match item {
+        let finish = move |py: Python<'_>, item: Option<ringkeep_surface::ScanItem>| match item {
             Some(item) => pair(py, &keyspace, &item),
             None => Ok(py.None()),
         };
@@ -102,6 +102,3 @@ impl AsyncScan {
         drop(handle);
     }
 }
-
-/// The arguments of `__exit__` are of no use to it.
-pub(crate) type Exit<'py> = Bound<'py, PyTuple>;
