@@ -6,8 +6,19 @@
 
 pub mod base;
 pub mod causality;
+pub mod client;
 pub mod consensus;
+pub mod coordinator;
 pub mod membership;
+pub mod node;
+pub mod remote;
+pub mod replica;
 pub mod ring;
 pub mod storage;
+pub mod store;
 pub mod wire;
+
+pub use base::{Env, Error, ErrorKind, Result, Settings};
+pub use node::{Node, NodeParts};
+pub use remote::Client;
+pub use store::{Bucket, Context, Entry, ReadOptions, Receipt, ScanOptions, Store, Ttl, WriteOptions};

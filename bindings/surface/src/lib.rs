@@ -22,6 +22,8 @@ mod scan;
 mod scope;
 mod signal;
 mod store;
+#[cfg(test)]
+mod tests;
 mod together;
 
 pub use bucket::{BucketHandle, update_options};

@@ -158,6 +158,14 @@ impl Queue {
         self.state.lock().closed
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_raised(&self) -> bool {
+        match &self.alarm {
+            Alarm::Fd(signal) => signal.is_raised(),
+            Alarm::Callback(_) => false,
+        }
+    }
+
     pub(crate) fn is_forked(&self) -> bool {
         self.pid != runtime::pid()
     }

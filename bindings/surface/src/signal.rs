@@ -30,6 +30,13 @@ impl SignalFd {
         Ok(Self { read, write })
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_raised(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&self.read, PollFlags::IN)], Some(&now)).unwrap() == 1
+    }
+
     pub(crate) fn raw(&self) -> RawFd {
         self.read.as_raw_fd()
     }

@@ -3,9 +3,10 @@
 
 use bytes::Bytes;
 
-use crate::base::error::{Detail, Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind};
 use crate::base::ids::{Actor, BucketId, Dot, PartitionId, Time};
-use crate::causality::{Clock, Payload, Record, Sibling, truncate_forced};
+use crate::causality::truncation::truncate_forced;
+use crate::causality::{Clock, Payload, Record, Sibling};
 use crate::storage::engine::Lsn;
 
 use super::store::Limits;
@@ -70,46 +71,31 @@ impl From<Error> for Refusal {
 
 /// The record after a write, given what is stored and a tick of the node's clock.
 pub(super) fn next_record(
-    stored: &Record,
+    stored: Record,
     mint: &Mint,
     actor: Actor,
     tick: Time,
     now_ms: u64,
     limits: &Limits,
 ) -> Result<(Record, Dot), Error> {
-    let context = match &mint.basis {
-        Basis::Stored => stored.clock.clone(),
-        Basis::Seen(clock) => clock.clone(),
-        Basis::Nothing => Clock::new(),
-    };
     // Later than every time in the joined clock; the node's own clock is not raised by it, so that one bad clock
     // does not spread. Unique all the same: a copy's dots for one key lie in that key's clock.
-    let seen = stored.clock.greatest().max(context.greatest());
+    let seen = match &mint.basis {
+        Basis::Seen(context) => stored.clock.greatest().max(context.greatest()),
+        Basis::Stored | Basis::Nothing => stored.clock.greatest(),
+    };
     let time = tick.max(seen.next());
     if time >= Time::LIMIT {
         return Err(Error::new(ErrorKind::ClockSkew, "the key's clock has no time left above it"));
     }
     let dot = Dot { time, actor };
     let sibling = Sibling { dot, payload: mint.payload.clone(), expires: mint.expires };
-    let record = truncate_forced(stored.put(&context, sibling), limits.clock_entries_max);
-    let live = record.live(now_ms).count();
-    if live > limits.siblings_max && live > stored.live(now_ms).count() {
-        let limit = u32::try_from(limits.siblings_max).unwrap_or(u32::MAX);
-        let message = format!("the key has {limit} live siblings already: read, merge and put with the context");
-        return Err(
-            Error::new(ErrorKind::TooManySiblings, message).with_detail(Detail::TooManySiblings { limit })
-        );
-    }
-    if record.byte_len() > limits.record_bytes_max && matches!(mint.payload, Payload::Value(_)) {
-        return Err(Error::new(
-            ErrorKind::TooManySiblings,
-            format!(
-                "the key's siblings together would have {} bytes, more than {}: read, merge and put with the context",
-                record.byte_len(),
-                limits.record_bytes_max
-            ),
-        )
-        .with_detail(Detail::TooManySiblings { limit: u32::try_from(limits.siblings_max).unwrap_or(u32::MAX) }));
-    }
+    let record = match &mint.basis {
+        Basis::Stored => stored.replace(sibling.clone()),
+        Basis::Seen(context) => stored.put(context, sibling.clone()),
+        Basis::Nothing => stored.put(&Clock::new(), sibling.clone()),
+    };
+    let record = truncate_forced(record, limits.clock_entries_max);
+    limits.record.admit(&record, &sibling, now_ms)?;
     Ok((record, dot))
 }

@@ -3,10 +3,12 @@
 
 mod copies;
 mod mint;
+mod missed;
 mod page;
 mod store;
 
-pub use copies::{CopyState, Copies};
+pub use copies::{Copies, CopyState};
 pub use mint::{Basis, Mint, Minted, Refusal};
-pub use page::{PageQuery, ReplicaPage, ReplicaItem};
+pub use missed::Missed;
+pub use page::{PageQuery, ReplicaItem, ReplicaPage};
 pub use store::{Limits, Merged, Replica};

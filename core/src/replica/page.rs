@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::store::Replica;
 use crate::base::error::Result;
 use crate::base::ids::{BucketId, CopyNumber, PartitionId};
-use crate::storage::key::{Bounds, after, bucket_bounds, copy_bounds, data_key, prefix_bounds, split_data_key};
+use crate::storage::key::{
+    Bounds, after, bucket_bounds, copy_bounds, data_key, prefix_bounds, split_data_key,
+};
 
 /// Which part of which copies to list.
 #[derive(Clone, Debug)]

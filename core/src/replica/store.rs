@@ -13,7 +13,8 @@ use crate::base::error::Result;
 use crate::base::hlc::Hlc;
 use crate::base::ids::{Actor, BucketId, CopyNumber, Dot, NodeNumber, PartitionId, Time};
 use crate::base::settings::Settings;
-use crate::causality::{Record, decode, encode};
+use crate::causality::encoding::{self, decode, encode};
+use crate::causality::{self, Record};
 use crate::ring;
 use crate::storage::engine::{Batch, Cached, Engine, Lsn};
 use crate::storage::key::data_key;
@@ -24,10 +25,8 @@ const STRIPES: usize = 256;
 /// What a record may grow to.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Live siblings of a key.
-    pub siblings_max: usize,
-    /// Bytes of a record.
-    pub record_bytes_max: usize,
+    /// Live siblings and bytes.
+    pub record: causality::limits::Limits,
     /// Clock entries above which the oldest are cut.
     pub clock_entries_max: usize,
 }
@@ -37,8 +36,10 @@ impl Limits {
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         Self {
-            siblings_max: settings.siblings_max as usize,
-            record_bytes_max: settings.record_bytes_max as usize,
+            record: causality::limits::Limits {
+                siblings_max: settings.siblings_max,
+                record_bytes_max: settings.record_bytes_max as usize,
+            },
             clock_entries_max: settings.clock_entries_max as usize,
         }
     }
@@ -119,6 +120,12 @@ impl Replica {
         self.copies.get(partition).is_none_or(|copy| !copy.recovering)
     }
 
+    /// Whether any copy may have forgotten something.
+    #[must_use]
+    pub fn recovering(&self) -> bool {
+        self.copies.all().iter().any(|(_, copy)| copy.recovering)
+    }
+
     /// The stored record, encoded, if that is known without the disk; the outer none: only `read` can tell.
     #[must_use]
     pub fn read_cached(&self, partition: PartitionId, bucket: BucketId, key: &[u8]) -> Option<Option<Bytes>> {
@@ -155,7 +162,7 @@ impl Replica {
         let now_ms = self.env.unix_ms();
         let tick = self.hlc.mint(now_ms, mint.floor).map_err(|needed| Refusal::Lease(needed.0))?;
         let actor = Actor { node: self.number, copy: copy.actor };
-        let (record, dot) = next_record(&stored, mint, actor, tick, now_ms, &self.limits)?;
+        let (record, dot) = next_record(stored, mint, actor, tick, now_ms, &self.limits)?;
         let bytes = encode(&record);
         let mut batch = Batch::new();
         batch.put(key, bytes.clone());
@@ -174,28 +181,18 @@ impl Replica {
         key: &[u8],
         bytes: &Bytes,
     ) -> Result<Merged, Refusal> {
-        let theirs = decode(bytes)?;
         let copy = self.copy(partition)?;
         let engine_key = data_key(partition, copy.generation, bucket, key);
         let _stripe = self.stripe(bucket, key);
-        let (record, bytes) = match self.engine.get(&engine_key)? {
-            None => (theirs, bytes.clone()),
-            Some(stored) => {
-                let ours = decode(&stored)?;
-                if ours.contains(&theirs) {
-                    // Stored before, perhaps not yet on disk: an empty batch is a barrier behind it.
-                    let lsn = self.engine.apply(Batch::new())?;
-                    return Ok(Merged { winner: winner(&ours), lsn });
-                }
-                let merged = ours.merge(&theirs);
-                let bytes = encode(&merged);
-                (merged, bytes)
-            }
-        };
+        let stored = self.engine.get(&engine_key)?;
+        let merged = encoding::merge(stored.as_ref(), bytes)?;
         let mut batch = Batch::new();
-        batch.put(engine_key, bytes);
+        if let Some(changed) = merged.changed {
+            batch.put(engine_key, changed);
+        }
+        // Stored before, the record may not be on disk yet: an empty batch is a barrier behind it.
         let lsn = self.engine.apply(batch)?;
-        Ok(Merged { winner: winner(&record), lsn })
+        Ok(Merged { winner: merged.winner.unwrap_or_default(), lsn })
     }
 
     /// Gives every copy a new actor number and marks it recovering: after a start that may have forgotten something.
@@ -205,7 +202,11 @@ impl Replica {
     pub fn renew_copies(&self) -> Result<(), Refusal> {
         for (partition, copy) in self.copies.all() {
             let actor = self.copy_number()?;
-            self.copies.set(partition, CopyState { actor, recovering: true, ..copy }, self.engine.as_ref())?;
+            self.copies.set(
+                partition,
+                CopyState { actor, recovering: true, ..copy },
+                self.engine.as_ref(),
+            )?;
         }
         Ok(())
     }
@@ -242,8 +243,4 @@ impl Replica {
 /// There are `STRIPES` locks and the index is below it; the first one serves a bug without a panic.
 fn unreachable_stripe(stripes: &[Mutex<()>]) -> MutexGuard<'_, ()> {
     stripes.first().expect("a replica has at least one stripe").lock()
-}
-
-fn winner(record: &Record) -> Dot {
-    record.winner().map_or_else(Dot::default, |sibling| sibling.dot)
 }

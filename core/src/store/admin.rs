@@ -1,6 +1,9 @@
 //! What administration shows: members, health, buckets.
 
 use serde::Serialize;
+use serde_json::Value;
+
+use crate::ring::{BucketSpec, Level, Replicas};
 
 /// One member as its own cluster sees it.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -48,15 +51,38 @@ pub struct BucketInfo {
     /// The name; the default bucket's is `default`.
     pub name: String,
     /// Replicas: a number, or a map from data centre to number.
-    pub n: serde_json::Value,
+    pub n: Value,
     /// The read level: a number or a name.
-    pub r: serde_json::Value,
+    pub r: Value,
     /// The write level: a number or a name.
-    pub w: serde_json::Value,
+    pub w: Value,
     /// Whether fallbacks count.
     pub sloppy: bool,
     /// `lww` or `siblings`.
     pub resolver: String,
     /// Milliseconds that values live, if they expire.
     pub ttl_ms: Option<u64>,
+}
+
+impl BucketInfo {
+    pub(crate) fn of(spec: &BucketSpec) -> Self {
+        let level = |level: Level| match level {
+            Level::Count(count) => Value::from(count),
+            Level::Consistency(named) => Value::from(named.as_str()),
+        };
+        Self {
+            name: spec.name.clone(),
+            n: match &spec.n {
+                Replicas::Count(count) => Value::from(*count),
+                Replicas::PerDc(counts) => {
+                    counts.iter().map(|(name, count)| (name.clone(), Value::from(*count))).collect()
+                }
+            },
+            r: level(spec.r),
+            w: level(spec.w),
+            sloppy: spec.sloppy,
+            resolver: spec.resolver.as_str().to_owned(),
+            ttl_ms: spec.ttl_ms,
+        }
+    }
 }

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::backend::Caller;
 use super::context::{Context, Scope};
 use super::entry::{Entry, Value};
-use super::handle::{StoreInner, no_cluster};
+use super::handle::StoreInner;
 use super::operations::{Count, Delete, Get, GetMany, Put, PutMany, Read, Update};
 use super::options::{ReadOptions, ScanOptions, WriteOptions, check_sloppy, check_timeout, level};
 use super::scan::Scan;
 use crate::base::env::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::ids::Time;
+use crate::base::ids::{BucketId, Time};
 use crate::causality::{Clock, ContextKey, Payload, Record};
+use crate::client::{Caller, no_cluster};
 use crate::ring::{BucketSpec, Consistency, Level, Resolver};
 
 /// A named keyspace of a store. Cheap to clone.
@@ -69,7 +69,10 @@ impl Bucket {
     }
 
     /// Stores several values at once; each has its own result, in the order of the items.
-    pub fn put_many<K: Into<Bytes>, V: Into<Bytes>>(&self, items: impl IntoIterator<Item = (K, V)>) -> PutMany {
+    pub fn put_many<K: Into<Bytes>, V: Into<Bytes>>(
+        &self,
+        items: impl IntoIterator<Item = (K, V)>,
+    ) -> PutMany {
         PutMany::new(self.clone(), items.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
     }
 
@@ -89,7 +92,10 @@ impl Bucket {
     pub(crate) fn resolve(&self) -> Result<Resolved> {
         let topology = self.store.backend.topology().ok_or_else(no_cluster)?;
         let spec = topology.bucket_named(&self.name).ok_or_else(|| {
-            Error::new(ErrorKind::NoSuchBucket, format!("bucket {:?} does not exist: create it first", self.name))
+            Error::new(
+                ErrorKind::NoSuchBucket,
+                format!("bucket {:?} does not exist: create it first", self.name),
+            )
         })?;
         Ok(Resolved {
             scope: Scope {
@@ -97,8 +103,11 @@ impl Bucket {
                 cluster: topology.cluster,
                 bucket: spec.id,
             },
-            spec: Arc::clone(spec),
-            n: u32::from(spec.n.total()),
+            id: spec.id,
+            resolver: spec.resolver,
+            r: default_level(spec, spec.r),
+            w: default_level(spec, spec.w),
+            n: u32::try_from(spec.n.total()).unwrap_or(u32::MAX),
         })
     }
 
@@ -157,10 +166,18 @@ impl Bucket {
     }
 }
 
+/// The level that a bucket states. The default bucket states none: it is nobody's own, so the store's defaults hold.
+fn default_level(spec: &BucketSpec, level: Level) -> Option<Level> {
+    (spec.id != BucketId(0)).then_some(level)
+}
+
 /// A bucket as the topology has it now.
 pub(crate) struct Resolved {
-    pub(crate) spec: Arc<BucketSpec>,
+    pub(crate) id: BucketId,
+    pub(crate) resolver: Resolver,
     pub(crate) scope: Scope,
+    r: Option<Level>,
+    w: Option<Level>,
     pub(crate) n: u32,
 }
 
@@ -168,13 +185,19 @@ impl Resolved {
     /// The level of a read: call, bucket, store, quorum.
     pub(crate) fn read_level(&self, options: &ReadOptions, store: Option<Consistency>) -> Result<Level> {
         let call = level("r", options.consistency, options.r, self.n)?;
-        Ok(call.or(self.spec.r).or(store.map(Level::Named)).unwrap_or(Level::Named(Consistency::Quorum)))
+        Ok(call
+            .or(self.r)
+            .or(store.map(Level::Consistency))
+            .unwrap_or(Level::Consistency(Consistency::Quorum)))
     }
 
     /// The level of a write: call, bucket, store, quorum.
     pub(crate) fn write_level(&self, options: &WriteOptions, store: Option<Consistency>) -> Result<Level> {
         let call = level("w", options.consistency, options.w, self.n)?;
-        Ok(call.or(self.spec.w).or(store.map(Level::Named)).unwrap_or(Level::Named(Consistency::Quorum)))
+        Ok(call
+            .or(self.w)
+            .or(store.map(Level::Consistency))
+            .unwrap_or(Level::Consistency(Consistency::Quorum)))
     }
 
     /// What a reader sees of a record.
@@ -185,7 +208,7 @@ impl Resolved {
             let winner = record.shown(now).map(|sibling| sibling.dot);
             for sibling in record.live(now) {
                 if let Payload::Value(bytes) = &sibling.payload {
-                    if self.spec.resolver == Resolver::Siblings || Some(sibling.dot) == winner {
+                    if self.resolver == Resolver::Siblings || Some(sibling.dot) == winner {
                         shown = Some(siblings.len());
                     }
                     siblings.push(Value { bytes: bytes.clone(), expires: sibling.expires });
@@ -194,13 +217,13 @@ impl Resolved {
         }
         let clock = record.map_or_else(Clock::new, |record| record.clock.clone());
         let context = Context::seen(self.scope, key.clone(), clock);
-        Entry { key, siblings, shown, resolver: self.spec.resolver, context }
+        Entry { key, siblings, shown, resolver: self.resolver, context }
     }
 
     /// What `get` gives of a record.
     pub(crate) fn value(&self, key: Bytes, record: Option<&Record>, now: u64) -> Result<Option<Bytes>> {
         let Some(record) = record else { return Ok(None) };
-        if self.spec.resolver == Resolver::Siblings {
+        if self.resolver == Resolver::Siblings {
             return self.entry(key, Some(record), now).value().map(|value| value.map(|v| v.bytes.clone()));
         }
         Ok(record.shown(now).and_then(|sibling| match &sibling.payload {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::base::error::Result;
 use crate::base::ids::{BucketId, ClusterId};
-use crate::causality::{self, Clock, ContextKey};
+use crate::causality::{Clock, ContextKey, context};
 
 /// What a reader or writer has seen of a key. Give it to the put that supersedes what was seen.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ impl Context {
     pub fn to_bytes(&self) -> Bytes {
         match &self.0 {
             Form::Token(token) => token.clone(),
-            Form::Seen(seen) => causality::seal(
+            Form::Seen(seen) => context::seal(
                 &seen.scope.secret,
                 seen.scope.cluster,
                 seen.scope.bucket,
@@ -69,7 +69,7 @@ impl Context {
         {
             return Ok(seen.clock.clone());
         }
-        causality::open(&scope.secret, scope.cluster, scope.bucket, key, &self.to_bytes())
+        context::open(&scope.secret, scope.cluster, scope.bucket, key, &self.to_bytes())
     }
 }
 

@@ -13,6 +13,8 @@ use super::options::check_timeout;
 use crate::base::env::{BoxFuture, Env};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{PartitionId, Time};
+use crate::client::no_cluster;
+use crate::ring::bucket::BUCKET_DEFAULT;
 use crate::ring::{BucketSpec, Consistency, Replicas};
 
 /// What holds for every call of a store that says nothing else, and whose bucket says nothing either.
@@ -33,6 +35,12 @@ pub(crate) struct StoreInner {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) defaults: Defaults,
     floor: AtomicU64,
+}
+
+impl Drop for StoreInner {
+    fn drop(&mut self) {
+        self.backend.abandon();
+    }
 }
 
 impl StoreInner {
@@ -65,7 +73,7 @@ impl Store {
     /// The default bucket.
     #[must_use]
     pub fn default_bucket(&self) -> Bucket {
-        self.bucket(crate::ring::DEFAULT_BUCKET)
+        self.bucket(BUCKET_DEFAULT)
     }
 
     /// Waits until operations can be served.
@@ -96,7 +104,11 @@ impl Store {
             let timeout = store.defaults.timeout.unwrap_or(store.backend.settings().timeout());
             let deadline = store.backend.env().deadline(timeout);
             let created = Arc::clone(&store.backend).create_bucket(spec, deadline);
-            deadline.limit(created).await.and_then(|result| result).map_err(|error| error.during("create_bucket"))
+            deadline
+                .limit(created)
+                .await
+                .and_then(|result| result)
+                .map_err(|error| error.during("create_bucket"))
         })
     }
 
@@ -147,8 +159,4 @@ impl Store {
         let timeout = timeout.unwrap_or(Duration::from_millis(backend.settings().close_timeout_ms));
         Box::pin(async move { backend.close(timeout).await.map_err(|error| error.during("close")) })
     }
-}
-
-pub(crate) fn no_cluster() -> Error {
-    Error::new(ErrorKind::QuorumUnavailable, "this store does not belong to a cluster yet")
 }

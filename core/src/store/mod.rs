@@ -13,11 +13,12 @@ mod options;
 mod scan;
 
 pub use admin::{BucketInfo, MemberInfo, Status};
-pub(crate) use backend::{Backend, Caller, ReadRequest, ScanRequest, WriteRequest, Written};
+pub(crate) use backend::Backend;
 pub use bucket::Bucket;
 pub use context::Context;
 pub use entry::{Entry, Receipt, Value};
 pub use handle::{Defaults, Store};
 pub use operations::{Count, Delete, Get, GetMany, Put, PutMany, Read, Update};
+pub(crate) use options::check_timeout;
 pub use options::{ReadOptions, ScanOptions, Ttl, WriteOptions};
 pub use scan::{Scan, ScanItem};

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::backend::{ReadRequest, WriteRequest, Written};
 use super::bucket::{Bucket, Resolved, caller, floor};
 use super::context::Context;
 use super::entry::{Entry, Receipt, Value};
 use super::options::{ReadOptions, ScanOptions, Ttl, WriteOptions};
 use crate::base::env::BoxFuture;
 use crate::base::error::Result;
-use crate::causality::Record;
+use crate::causality::{Record, encoding};
+use crate::client::{ReadRequest, WriteRequest, Written};
 use crate::ring::Consistency;
-use crate::wire::message::{Change, Expiry};
+use crate::wire::{Change, Expiry};
 
 macro_rules! read_options {
     ($name:ident) => {
@@ -231,7 +231,7 @@ async fn fetch(bucket: &Bucket, key: &Bytes, options: &ReadOptions) -> Result<(R
         Err(_) => bucket.resolve_or_wait(deadline).await?,
     };
     let request = ReadRequest {
-        bucket: resolved.spec.id,
+        bucket: resolved.id,
         key: key.clone(),
         level: resolved.read_level(options, bucket.store.defaults.consistency)?,
         deadline,
@@ -239,6 +239,7 @@ async fn fetch(bucket: &Bucket, key: &Bytes, options: &ReadOptions) -> Result<(R
     };
     let (record, now) = Arc::clone(&bucket.store.backend).read(request).await?;
     bucket.store.absorb(now);
+    let record = record.map(|bytes| encoding::decode(&bytes)).transpose()?;
     Ok((resolved, record))
 }
 
@@ -259,7 +260,7 @@ async fn store(bucket: &Bucket, key: Bytes, change: Change, options: &WriteOptio
         None => None,
     };
     let request = WriteRequest {
-        bucket: resolved.spec.id,
+        bucket: resolved.id,
         key: key.clone(),
         change,
         expiry: expiry(options.ttl),
@@ -269,7 +270,8 @@ async fn store(bucket: &Bucket, key: Bytes, change: Change, options: &WriteOptio
         deadline,
         caller: caller(options.event_loop),
     };
-    let Written { clock, owners, fallbacks, now, .. } = Arc::clone(&bucket.store.backend).write(request).await?;
+    let Written { clock, owners, fallbacks, now, .. } =
+        Arc::clone(&bucket.store.backend).write(request).await?;
     bucket.store.absorb(now);
     Ok(Receipt { context: Context::seen(resolved.scope, key, clock), owners, fallbacks })
 }
@@ -353,7 +355,10 @@ async fn together<T>(futures: Vec<BoxFuture<'static, Result<T>>>) -> Vec<Result<
 /// How many items of a batch are under way at once: enough to fill a connection, few enough to poll together cheaply.
 const TOGETHER: usize = 64;
 
-async fn in_rounds<I, T>(items: Vec<I>, mut start: impl FnMut(I) -> BoxFuture<'static, Result<T>>) -> Vec<Result<T>> {
+async fn in_rounds<I, T>(
+    items: Vec<I>,
+    mut start: impl FnMut(I) -> BoxFuture<'static, Result<T>>,
+) -> Vec<Result<T>> {
     let mut results = Vec::with_capacity(items.len());
     let mut items = items.into_iter();
     loop {
@@ -420,7 +425,7 @@ impl IntoFuture for GetMany {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { bucket, keys, options } = self;
-            let start = |key| bucket.get::<Bytes>(key).options(options.clone()).into_future();
+            let start = |key: Bytes| bucket.get(key).options(options.clone()).into_future();
             in_rounds(keys, start).await
         })
     }
@@ -432,7 +437,8 @@ impl IntoFuture for PutMany {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { bucket, items, options } = self;
-            let start = |(key, value): (Bytes, Bytes)| bucket.put(key, value).options(options.clone()).into_future();
+            let start =
+                |(key, value): (Bytes, Bytes)| bucket.put(key, value).options(options.clone()).into_future();
             in_rounds(items, start).await
         })
     }
@@ -443,7 +449,7 @@ impl IntoFuture for Count {
     type IntoFuture = BoxFuture<'static, Self::Output>;
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let mut scan = self.bucket.scan(self.options).keys_only();
+            let mut scan = self.bucket.scan(self.options);
             let mut count = 0;
             while let Some(item) = scan.next().await.map_err(|error| error.during("count"))? {
                 // A conflict counts: the key is there.

@@ -69,12 +69,17 @@ pub struct ScanOptions {
 }
 
 /// The level that holds for a call, from what the call says alone; `name` is `r` or `w`.
-pub(crate) fn level(name: &str, consistency: Option<Consistency>, count: Option<u32>, n: u32) -> Result<Option<Level>> {
+pub(crate) fn level(
+    name: &str,
+    consistency: Option<Consistency>,
+    count: Option<u32>,
+    n: u32,
+) -> Result<Option<Level>> {
     match (consistency, count) {
         (Some(_), Some(_)) => {
             Err(Error::invalid(format!("consistency and {name} together: give one of them")))
         }
-        (Some(named), None) => Ok(Some(Level::Named(named))),
+        (Some(named), None) => Ok(Some(Level::Consistency(named))),
         (None, Some(0)) => Err(Error::invalid(format!("{name}=0: at least one owner must answer"))),
         (None, Some(count)) if count > n => {
             Err(Error::invalid(format!("{name}={count} exceeds the bucket's {n} owners")))

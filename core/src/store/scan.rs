@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::backend::ScanRequest;
 use super::bucket::{Bucket, Resolved, caller};
 use super::entry::Entry;
 use super::options::ScanOptions;
 use crate::base::error::Result;
+use crate::client::{ScanRequest, ScannedPage};
 
 /// Items of the first page; later pages grow to `PAGE_ITEMS_MAX`, so that a short scan stays cheap.
 const PAGE_ITEMS_FIRST: u32 = 64;
@@ -36,7 +36,6 @@ pub struct Scan {
     page_items: u32,
     given: u64,
     done: bool,
-    values: bool,
 }
 
 impl Scan {
@@ -51,14 +50,7 @@ impl Scan {
             page_items: PAGE_ITEMS_FIRST,
             given: 0,
             done: false,
-            values: true,
         }
-    }
-
-    /// Leaves payloads empty where the backend can save sending them.
-    pub(super) fn keys_only(mut self) -> Self {
-        self.values = false;
-        self
     }
 
     /// An item that was fetched already, if there is one: no waiting.
@@ -98,13 +90,12 @@ impl Scan {
         };
         let left = self.options.limit.map_or(u64::MAX, |limit| limit - self.given);
         let request = ScanRequest {
-            bucket: resolved.spec.id,
+            bucket: resolved.id,
             after: self.after.clone(),
             inclusive: self.inclusive,
             prefix: self.options.prefix.clone(),
             end: self.options.end.clone(),
             items_max: self.page_items.min(u32::try_from(left).unwrap_or(u32::MAX)).max(1),
-            values: self.values,
             level: resolved.read_level(options, self.bucket.store.defaults.consistency)?,
             deadline,
             caller: caller(options.event_loop),
@@ -114,7 +105,7 @@ impl Scan {
         Ok(())
     }
 
-    fn take(&mut self, resolved: &Resolved, page: super::backend::ScannedPage) {
+    fn take(&mut self, resolved: &Resolved, page: ScannedPage) {
         let now = self.bucket.store.backend.env().unix_ms();
         if page.more {
             self.after = page.last;
