@@ -6,10 +6,11 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeAlias
 
 from ._settings import milliseconds, to_json
 from ._types import Consistency, PathLike, Resolver
+from .errors import Internal
 
 if TYPE_CHECKING:
     from . import _ringkeep
@@ -118,19 +119,19 @@ class ClusterAdmin:
 
     def leave(self) -> Job:
         """Drains this node (not in this version)."""
-        return self._refused("leave")
+        self._refused("leave")
 
     def remove(self, node_id: str) -> Job:
         """Declares a node lost (not in this version)."""
-        return self._refused("remove", node_id=node_id)
+        self._refused("remove", node_id=node_id)
 
     def repair(self, bucket: str | None = None) -> Job:
         """Compares all copies (not in this version)."""
-        return self._refused("repair", bucket=bucket)
+        self._refused("repair", bucket=bucket)
 
     def backup(self, path: PathLike) -> Job:
         """Writes a backup (not in this version)."""
-        return self._refused("backup", path=str(path))
+        self._refused("backup", path=str(path))
 
     def create_bucket(
         self,
@@ -153,7 +154,7 @@ class ClusterAdmin:
 
     def drop_bucket(self, name: str) -> Job:
         """Drops a bucket (not in this version)."""
-        return self._refused("drop_bucket", name=name)
+        self._refused("drop_bucket", name=name)
 
     def buckets(self) -> Sequence[BucketInfo]:
         """The buckets in order of creation, the default bucket first."""
@@ -161,10 +162,11 @@ class ClusterAdmin:
 
     def events(self) -> Iterator[ClusterEvent]:
         """What happens in the cluster (not in this version)."""
-        return self._refused("events")
+        self._refused("events")
 
-    def _refused(self, command: str, **arguments: Any) -> Any:
-        return json.loads(self._store._admin(command, to_json(arguments)))
+    def _refused(self, command: str, **arguments: Any) -> NoReturn:
+        self._store._admin(command, to_json(arguments))
+        raise Internal(f"{command} was not refused")
 
 
 class AioClusterAdmin:
@@ -186,19 +188,19 @@ class AioClusterAdmin:
 
     async def leave(self) -> AioJob:
         """Drains this node (not in this version)."""
-        return await self._refused("leave")
+        await self._refused("leave")
 
     async def remove(self, node_id: str) -> AioJob:
         """Declares a node lost (not in this version)."""
-        return await self._refused("remove", node_id=node_id)
+        await self._refused("remove", node_id=node_id)
 
     async def repair(self, bucket: str | None = None) -> AioJob:
         """Compares all copies (not in this version)."""
-        return await self._refused("repair", bucket=bucket)
+        await self._refused("repair", bucket=bucket)
 
     async def backup(self, path: PathLike) -> AioJob:
         """Writes a backup (not in this version)."""
-        return await self._refused("backup", path=str(path))
+        await self._refused("backup", path=str(path))
 
     async def create_bucket(
         self,
@@ -221,7 +223,7 @@ class AioClusterAdmin:
 
     async def drop_bucket(self, name: str) -> AioJob:
         """Drops a bucket (not in this version)."""
-        return await self._refused("drop_bucket", name=name)
+        await self._refused("drop_bucket", name=name)
 
     async def buckets(self) -> Sequence[BucketInfo]:
         """The buckets in order of creation, the default bucket first."""
@@ -232,5 +234,6 @@ class AioClusterAdmin:
         await self._refused("events")
         yield {}
 
-    async def _refused(self, command: str, **arguments: Any) -> Any:
-        return json.loads(await self._store._admin(command, to_json(arguments)))
+    async def _refused(self, command: str, **arguments: Any) -> NoReturn:
+        await self._store._admin(command, to_json(arguments))
+        raise Internal(f"{command} was not refused")

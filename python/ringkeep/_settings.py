@@ -12,15 +12,15 @@ from .errors import InvalidArgument, IoError
 
 
 
-def node_settings(arguments: dict[str, Any], defaults: Mapping[str, Any]) -> tuple[str | None, str]:
+def node_settings(arguments: dict[str, Any], defaults: Mapping[str, Any] | None) -> tuple[str | None, str]:
     """The path and the settings of `open`: arguments that differ from their defaults go before `config`."""
-    arguments = dict(arguments)
+    arguments, unsaid = dict(arguments), defaults or {}
     path = arguments.pop("path")
     config = arguments.pop("config")
     others = arguments.pop("settings")
     settings = _from_config(config)
     for name, value in arguments.items():
-        if value != defaults.get(name):
+        if value != unsaid.get(name):
             settings[name] = value
     settings |= others
     if settings.pop("tls", None) is not None:

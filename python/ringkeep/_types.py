@@ -14,9 +14,17 @@ else:
 
 Key: TypeAlias = str | Buffer
 Value: TypeAlias = str | Buffer
-Consistency: TypeAlias = Literal["one", "quorum", "all", "local_one", "local_quorum", "each_quorum"]
-Resolver: TypeAlias = Literal["lww", "siblings"]
-Durability: TypeAlias = Literal["sync", "interval"]
+# One by one: stubtest does not take a Literal of several for the union that it is.
+Consistency: TypeAlias = (
+    Literal["one"]
+    | Literal["quorum"]
+    | Literal["all"]
+    | Literal["local_one"]
+    | Literal["local_quorum"]
+    | Literal["each_quorum"]
+)
+Resolver: TypeAlias = Literal["lww"] | Literal["siblings"]
+Durability: TypeAlias = Literal["sync"] | Literal["interval"]
 PathLike: TypeAlias = str | os.PathLike[str]
 Seconds: TypeAlias = float | timedelta
 

@@ -67,7 +67,7 @@ class Bucket(Generic[T]):
     async def get(self, key: Key, default: T | None = None, /, **options: Unpack[ReadOptions]) -> T | None:
         """The value that the resolver picks, or the default."""
         outcome = self._native.get(key, default, **options)
-        return await _end(outcome) if type(outcome) is Pending else cast("T | None", outcome)
+        return await _end(outcome) if isinstance(outcome, Pending) else outcome
 
     async def read(self, key: Key, /, **options: Unpack[ReadOptions]) -> Entry[T]:
         """Every live sibling and the context that covers them."""
@@ -105,7 +105,7 @@ class Bucket(Generic[T]):
         if isawaitable(value):
             value = await value
         write = self._native.write_update(key, entry, value, **options)
-        return await _end(write) if type(write) is Pending else cast("T | None", write)
+        return await _end(write) if isinstance(write, Pending) else write
 
     async def get_many(self, keys: Iterable[Key], /, **options: Unpack[ReadOptions]) -> dict[Key, T]:
         """The values of those keys that have one. PartialFailure names the keys that failed."""
