@@ -98,6 +98,12 @@ impl Node {
         self.core.unsettled()
     }
 
+    /// The engine underneath.
+    #[cfg(feature = "testing")]
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.core.engine
+    }
+
     /// Ends the node as `kill -9` would: nothing is flushed, no connection says goodbye.
     pub fn kill(&self) {
         self.core.gate.close();

@@ -24,14 +24,14 @@ use crate::replica::{Limits, Missed, Refusal, Replica};
 use crate::ring::bucket::BUCKET_DEFAULT;
 use crate::ring::topology::Member;
 use crate::ring::{BucketSpec, Location, Replicas, Topology};
-use crate::storage::{Engine, MemoryDisk, MemoryEngine};
+use crate::storage::{DiskEngine, DiskSettings, Engine, MemoryDisk, MemoryEngine};
 use crate::store::{Defaults, Store};
 use crate::wire::{Hello, Listener, Role, TcpTransport, Transport, VersionRange, serve};
 
 pub(super) async fn open(settings: Settings, env: Env) -> Result<Node> {
     settings.validate()?;
     let engine: Arc<dyn Engine> = match &settings.path {
-        Some(_) => return Err(Error::not_in_this_version("path")),
+        Some(path) => Arc::new(DiskEngine::open(path, DiskSettings::new(&settings, env.boot()))?),
         None => Arc::new(MemoryEngine::open(&MemoryDisk::new(), settings.durability)?),
     };
     let transport = Arc::new(TcpTransport::new(&env, crate::wire::Limits::of(&settings)));
@@ -45,8 +45,13 @@ pub(super) async fn open_with(parts: NodeParts) -> Result<Node> {
         Some(address) => Some(transport.listen(address).await?),
         None => None,
     };
-    let core = build(settings, env, engine, transport).await?;
-    core.start(listener).await?;
+    let core = build(settings, env, Arc::clone(&engine), transport).await?;
+    if let Err(error) = core.start(listener).await {
+        core.env.stop();
+        // What stopped the start is the error to show.
+        let _closed = engine.close();
+        return Err(error);
+    }
     let store = Store::over(Arc::clone(&core) as Arc<dyn crate::store::Backend>, Defaults::default());
     Ok(Node { store, core })
 }

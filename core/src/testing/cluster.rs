@@ -132,8 +132,11 @@ impl Cluster {
         if let Some(node) = node {
             node.kill();
             node.env().drained().await;
-            if let Some(disk) = disk {
-                disk.kill();
+            match disk {
+                Some(disk) => disk.kill(),
+                // The operating system keeps what was applied, so closing the files loses and gains nothing over a kill;
+                // but it releases the directory while the application still holds handles of the dead node.
+                None => node.engine().close()?,
             }
         }
         Ok(())
