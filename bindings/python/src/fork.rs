@@ -1,6 +1,8 @@
 //! Being told of forks, so that a handle need not ask the system for its process id at every operation: that call costs
 //! as much as a local read.
 
+#![expect(unsafe_code, reason = "the C library offers no other way to be told")]
+
 use std::ffi::c_int;
 
 type Handler = Option<unsafe extern "C" fn()>;
