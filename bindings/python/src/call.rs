@@ -42,7 +42,7 @@ where
 
 /// Waits for an operation. What is local ends at its first poll, which never blocks, so that the interpreter's lock is
 /// kept: letting it go costs more than the operation, and could cost a whole turn of another thread to get it back.
-pub(crate) fn wait<T: Send>(py: Python<'_>, op: Op<T>) -> PyResult<T>
+pub(crate) fn wait<T>(py: Python<'_>, op: Op<T>) -> PyResult<T>
 where
     T: Send + 'static,
 {
@@ -61,6 +61,10 @@ where
 }
 
 /// Runs the handlers of signals that have arrived; what they raise ends the wait.
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the method's path holds for one lifetime only"
+)]
 fn interrupted(raised: &mut Option<PyErr>) -> Result<()> {
     exit::check()?;
     Python::attach(|py| py.check_signals()).map_err(|signal| {

@@ -15,6 +15,8 @@ use crate::many;
 use crate::options::{read_options, scan_options, write_options};
 
 type Object<'py> = Bound<'py, PyAny>;
+/// One result for each item, in their order.
+type Each<T> = Vec<Result<T>>;
 type Options<'a, 'py> = Option<&'a Bound<'py, PyDict>>;
 
 /// What a bucket handle of Python stands for.
@@ -157,7 +159,7 @@ impl Keyspace {
         self: &Arc<Self>,
         keys: &Object<'_>,
         options: Options<'_, '_>,
-    ) -> PyResult<Call<Vec<Result<Option<Bytes>>>, impl Finish<Vec<Result<Option<Bytes>>>> + use<>>> {
+    ) -> PyResult<Call<Each<Option<Bytes>>, impl Finish<Each<Option<Bytes>>> + use<>>> {
         let keys = many::keys(keys)?;
         let op = self.handle.get_many(keys.bytes().collect(), read_options(options)?);
         let codec = self.codec;
@@ -173,9 +175,8 @@ impl Keyspace {
         self: &Arc<Self>,
         keys: &Object<'_>,
         options: Options<'_, '_>,
-    ) -> PyResult<
-        Call<Vec<Result<ringkeep_surface::Entry>>, impl Finish<Vec<Result<ringkeep_surface::Entry>>> + use<>>,
-    > {
+    ) -> PyResult<Call<Each<ringkeep_surface::Entry>, impl Finish<Each<ringkeep_surface::Entry>> + use<>>>
+    {
         let keys = many::keys(keys)?;
         let op = self.handle.read_many(keys.bytes().collect(), read_options(options)?);
         let keyspace = Arc::clone(self);
@@ -186,12 +187,8 @@ impl Keyspace {
         &self,
         items: &Object<'_>,
         options: Options<'_, '_>,
-    ) -> PyResult<
-        Call<
-            Vec<Result<ringkeep_surface::Receipt>>,
-            impl Finish<Vec<Result<ringkeep_surface::Receipt>>> + use<>,
-        >,
-    > {
+    ) -> PyResult<Call<Each<ringkeep_surface::Receipt>, impl Finish<Each<ringkeep_surface::Receipt>> + use<>>>
+    {
         let items = many::items(items, self.codec)?;
         let keys: Vec<Bytes> = items.iter().map(|(key, _)| key.clone()).collect();
         let op = self.handle.put_many(items, write_options(options, None)?);

@@ -11,6 +11,7 @@ mod call;
 mod entry;
 mod errors;
 mod exit;
+mod fork;
 mod keyspace;
 mod loops;
 mod many;
@@ -45,6 +46,7 @@ mod _ringkeep {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
+        crate::fork::watch();
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         let end = pyo3::wrap_pyfunction!(crate::exit::end, module)?;
         py.import("atexit")?.call_method1("register", (end,))?;

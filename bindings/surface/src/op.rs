@@ -12,7 +12,7 @@ use ringkeep::base::error::{Error, ErrorKind, Result};
 
 use crate::park::Parker;
 use crate::queue::Queue;
-use crate::runtime;
+use crate::{fork, runtime};
 use crate::scope::Scope;
 
 /// What an operation may do, as far as ending it early matters.
@@ -65,7 +65,7 @@ impl Ticket {
     /// Asks the operation to end. Its completion still runs, once, with `Canceled` or with the result if that was sooner.
     pub fn cancel(&self) {
         if let Some((pid, abort)) = &self.0
-            && *pid == runtime::pid()
+            && *pid == fork::pid()
         {
             abort.abort();
         }
@@ -257,7 +257,7 @@ impl<T: Send + 'static> Open<T> {
         if queue.is_closed() || (self.kind != Kind::Life && self.scope.has_ended()) {
             abort.abort();
         }
-        Ticket(Some((runtime::pid(), abort)))
+        Ticket(Some((fork::pid(), abort)))
     }
 }
 
