@@ -124,6 +124,25 @@ impl<T: Send + 'static> Op<T> {
         })
     }
 
+    /// Polls the operation once on this thread and gives it back if it does not end there. For callers that hold an
+    /// interpreter's lock: what is local ends here, and for the rest they let the lock go before they `wait`.
+    ///
+    /// # Errors
+    /// The operation itself, to be waited for or started.
+    pub fn now(self) -> Result<Result<T>, Self> {
+        let mut open = match self.0 {
+            Body::Ended(result) => return Ok(result),
+            Body::Open(open) => open,
+        };
+        if let Err(error) = open.check() {
+            return Ok(Err(error));
+        }
+        match open.poll_unwatched() {
+            Poll::Ready(result) => Ok(result),
+            Poll::Pending => Err(Self(Body::Open(open))),
+        }
+    }
+
     /// Polls the operation once on this thread; what is left of it goes on on the runtime, and `done` runs on the
     /// thread that drains the queue. It runs exactly once, unless the queue is closed first.
     pub fn start(self, queue: &Arc<Queue>, done: impl FnOnce(Result<T>) + Send + 'static) -> Started<T> {
@@ -196,9 +215,13 @@ impl<T> Open<T> {
         if queue.is_forked() {
             return Poll::Ready(Err(runtime::forked()));
         }
+        self.poll_unwatched()
+    }
+
+    /// A poll that nothing wakes: whoever goes on polls again at once, so nothing that happens in between is missed.
+    fn poll_unwatched(&mut self) -> Poll<Result<T>> {
         let scope = Arc::clone(&self.scope);
         let _inside = scope.handle().enter();
-        // The runtime polls again with its own waker at once, so nothing that happens in between is missed.
         self.poll(&mut Context::from_waker(Waker::noop()))
     }
 }
