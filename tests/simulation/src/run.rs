@@ -43,6 +43,9 @@ impl Default for Scale {
 /// How long everything may take to settle once it has healed.
 const SETTLE_MS_MAX: u64 = 120_000;
 
+/// How much of a finding a failure shows.
+const FOUND_CHARS_MAX: usize = 400;
+
 /// What became of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -63,16 +66,23 @@ impl Report {
         self.history.operations().iter().filter(|one| one.acked() || one.shown().is_some()).count()
     }
 
-    /// The violations and how to see them again; none if there are none.
+    /// How often each promise was broken, with the first finding, and how to see it again; none if none was.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         if self.violations.is_empty() {
             return None;
         }
-        let found: String =
-            self.violations.iter().take(5).map(|violation| format!("\n  {violation}")).collect();
-        let (seed, count) = (self.seed, self.violations.len());
-        Some(format!("seed {seed}: {count} violations (RINGKEEP_SEED={seed} shows the log){found}"))
+        let mut promises: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+        for violation in &self.violations {
+            promises.entry(violation.promise).or_insert((0, &violation.found)).0 += 1;
+        }
+        let line = |(promise, (count, found)): (&str, (usize, &str))| {
+            let found: String = found.chars().take(FOUND_CHARS_MAX).collect();
+            format!("\n  {promise}: {count} times, first {found}")
+        };
+        let found: String = promises.into_iter().map(line).collect();
+        let seed = self.seed;
+        Some(format!("seed {seed} (RINGKEEP_SEED={seed} shows its log){found}"))
     }
 }
 
