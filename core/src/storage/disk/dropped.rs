@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::frame::{decode_range, encode_range};
@@ -38,18 +38,13 @@ pub(super) struct Dropped {
 impl Dropped {
     /// The engine key that remembers this range.
     pub(super) fn key(bounds: &Bounds) -> Bytes {
-        let mut key = BytesMut::from(&PREFIX[..]);
-        key.put(encode_range(&bounds.from, &bounds.to));
-        key.freeze()
+        Bytes::from([&PREFIX[..], &encode_range(&bounds.from, &bounds.to)].concat())
     }
 
     /// The range that an engine key remembers.
-    pub(super) fn of_key(key: &Bytes) -> Option<Bounds> {
-        if !key.starts_with(&PREFIX) {
-            return None;
-        }
-        let (from, to) = decode_range(&key.slice(PREFIX.len()..))?;
-        Some(Bounds { from, to })
+    pub(super) fn of_key(key: &[u8]) -> Option<Bounds> {
+        let (from, to) = decode_range(key.strip_prefix(&PREFIX)?)?;
+        Some(Bounds { from: Bytes::copy_from_slice(from), to: Bytes::copy_from_slice(to) })
     }
 
     /// All engine keys that remember ranges.
@@ -76,7 +71,7 @@ impl Dropped {
         self.any.load(Ordering::Acquire) && self.ranges.read().iter().any(|range| range.covers(key))
     }
 
-    /// The end of the dropped range that this key lies in: where a scan goes on.
+    /// All of them.
     pub(super) fn list(&self) -> Vec<Drop> {
         if self.any.load(Ordering::Acquire) { self.ranges.read().clone() } else { Vec::new() }
     }

@@ -2,7 +2,6 @@
 //! A checksum covers a frame and the number of its segment, so that what an earlier use of the same disk blocks left
 //! behind is never taken for a frame. docs/FORMATS.md describes the layout; tests/vectors/storage.json pins it.
 
-use bytes::Bytes;
 use crc32fast::Hasher;
 
 use crate::storage::engine::{Batch, Lsn, Operation};
@@ -182,17 +181,16 @@ impl<'a> Iterator for Operations<'a> {
     }
 }
 
-/// A range as the value of an engine key.
-pub(super) fn encode_range(from: &[u8], to: &[u8]) -> Bytes {
+/// A range as a part of an engine key.
+pub(super) fn encode_range(from: &[u8], to: &[u8]) -> Vec<u8> {
     let length = u32::try_from(from.len()).expect("keys are bounded").to_le_bytes();
-    Bytes::from([&length[..], from, to].concat())
+    [&length[..], from, to].concat()
 }
 
 /// The range that `encode_range` wrote.
-pub(super) fn decode_range(value: &Bytes) -> Option<(Bytes, Bytes)> {
-    let length = usize::try_from(read_u32(value, 0)?).ok()?;
-    let middle = length.checked_add(4)?;
-    (middle <= value.len()).then(|| (value.slice(4..middle), value.slice(middle..)))
+pub(super) fn decode_range(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = usize::try_from(read_u32(bytes, 0)?).ok()?;
+    bytes.get(4..)?.split_at_checked(length)
 }
 
 fn read_u32(bytes: &[u8], offset: usize) -> Option<u32> {
@@ -206,6 +204,7 @@ fn read_u64(bytes: &[u8], offset: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     fn batch() -> Batch {
         let mut batch = Batch::new();
@@ -261,7 +260,7 @@ mod tests {
             assert!(Operations::new(payload).any(|operation| operation.is_none()), "{payload:?}");
         }
         let range = encode_range(b"from", b"to");
-        assert_eq!(decode_range(&range), Some((Bytes::from_static(b"from"), Bytes::from_static(b"to"))));
-        assert_eq!(decode_range(&range.slice(..6)), None);
+        assert_eq!(decode_range(&range), Some((&b"from"[..], &b"to"[..])));
+        assert_eq!(decode_range(&range[..6]), None);
     }
 }

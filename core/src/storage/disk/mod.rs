@@ -17,6 +17,8 @@ mod shared;
 mod stack;
 mod table;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;

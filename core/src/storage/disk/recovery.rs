@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::DiskSettings;
 use super::directory::{Directory, LOG, TABLES};
 use super::dropped::Dropped;
@@ -64,7 +62,7 @@ fn replay_frame(frame: &Frame<'_>, stack: &Stack, dropped: &Dropped) -> Result<(
         let (key, value) =
             operation.ok_or_else(|| Error::corrupt(format!("batch {} holds no operations", frame.lsn)))?;
         stack.active.replay(frame.lsn, key, value);
-        if let Some(bounds) = Dropped::of_key(&Bytes::copy_from_slice(key.get(..2).map_or(&[], |_| key))) {
+        if let Some(bounds) = Dropped::of_key(key) {
             if value.is_some() {
                 stack.active.remove_range(&bounds.from, &bounds.to);
                 dropped.add(bounds, frame.lsn);

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
+use std::io::ErrorKind as IoErrorKind;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -295,7 +296,10 @@ fn view_of(tree: &Tree) -> View {
     let version = tree.current_version();
     let history = tree.get_version_history_lock().latest_version();
     let (tables, runs) = (version.table_count(), version.level(0).map_or(0, |level| level.run_count()));
-    let bytes = version.iter_levels().map(|level| level.size()).sum();
+    let mut bytes = 0;
+    for level in version.iter_levels() {
+        bytes += level.size();
+    }
     let find: Find = Box::new(move |key| {
         let hash = standard_bloom::Builder::get_hash(key);
         for level in version.iter_levels() {
@@ -317,10 +321,13 @@ fn view_of(tree: &Tree) -> View {
 /// An error of the crate as one of ours.
 fn table_error(error: lsm_tree::Error) -> Error {
     match error {
-        lsm_tree::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Error::corrupt("a table is shorter than it was").with_source(error)
-        }
-        lsm_tree::Error::Io(error) => Error::io("tables", error),
+        lsm_tree::Error::Io(error) => match error.kind() {
+            // A damaged length or offset leads past the end, or nowhere.
+            IoErrorKind::UnexpectedEof | IoErrorKind::InvalidInput | IoErrorKind::InvalidData => {
+                Error::corrupt(format!("a table is damaged: {error}")).with_source(error)
+            }
+            _ => Error::io("tables", error),
+        },
         error => Error::corrupt(format!("a table is damaged: {error}")).with_source(error),
     }
 }
