@@ -2,7 +2,7 @@
 // Administration of the cluster that a store belongs to: the compiled part speaks JSON, in the names of all languages.
 
 const { run, now, signalOf } = require('./operations.js')
-const { bucketRules, checkNames } = require('./options.js')
+const { bucketRules, checkNames, checkObject } = require('./options.js')
 const { show } = require('./codec.js')
 const { invalid, notInThisVersion } = require('./errors.js')
 
@@ -25,7 +25,8 @@ class ClusterAdmin {
     return (await this.#ask('buckets', o)).map(bucket)
   }
 
-  async createBucket(name, { signal, ...rules } = {}) {
+  async createBucket(name, o = {}) {
+    const { signal, ...rules } = checkObject(o)
     if (typeof name !== 'string') throw invalid(`the name of a bucket must be a string, not ${show(name)}`)
     const json = JSON.stringify({ name, ...JSON.parse(bucketRules(rules)) })
     await this.#ask('create_bucket', { signal }, json)
