@@ -12,10 +12,13 @@ pub mod coordinator;
 pub mod membership;
 pub mod node;
 pub mod remote;
+pub mod repair;
 pub mod replica;
 pub mod ring;
 pub mod storage;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod wire;
 
 pub use base::{Env, Error, ErrorKind, Result, Settings};

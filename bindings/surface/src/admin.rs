@@ -117,12 +117,13 @@ impl NewBucket {
             }
             Some(ringkeep::store::Ttl::Never) | None => None,
         };
+        let quorum = Level::Consistency(Consistency::Quorum);
         let spec = BucketSpec {
             id: BucketId(0),
             name: self.name,
             n,
-            r: self.r.map(|level| level.level("r")).transpose()?,
-            w: self.w.map(|level| level.level("w")).transpose()?,
+            r: self.r.map_or(Ok(quorum), |level| level.level("r"))?,
+            w: self.w.map_or(Ok(quorum), |level| level.level("w"))?,
             sloppy: false,
             resolver: self.resolver.map_or(Ok(Resolver::Lww), |name| name.parse())?,
             ttl_ms,

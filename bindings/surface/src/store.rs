@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use ringkeep::base::env::Env;
 use ringkeep::base::error::{Error, ErrorKind, Result};
 use ringkeep::base::settings::Settings;
-use ringkeep::ring::DEFAULT_BUCKET;
+use ringkeep::ring::bucket::BUCKET_DEFAULT;
 use ringkeep::store::Store;
 use ringkeep::{Client, Node};
 
@@ -139,7 +139,7 @@ impl StoreHandle {
     /// `Closed`, `Forked`, `InvalidArgument` for an empty name.
     pub fn bucket(&self, name: Option<&str>) -> Result<BucketHandle> {
         self.0.scope.check()?;
-        let name = name.unwrap_or(DEFAULT_BUCKET);
+        let name = name.unwrap_or(BUCKET_DEFAULT);
         if name.is_empty() {
             return Err(Error::invalid("the bucket's name is empty"));
         }
