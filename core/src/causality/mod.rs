@@ -6,10 +6,15 @@ pub mod context;
 mod cursor;
 pub mod encoding;
 pub mod limits;
+#[cfg(test)]
+mod properties;
 pub mod siblings;
 pub mod truncation;
 pub mod version;
 
-pub use context::ContextKey;
+pub use blind::remint;
+pub use context::{ContextKey, open, seal};
+pub use encoding::{Merged, decode, encode, hash_of, winner_of};
 pub use siblings::{Payload, Record, RecordHash, Sibling, Siblings};
+pub use truncation::{truncate_forced, truncate_settled};
 pub use version::Clock;

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::peers::Peers;
 use super::request::{ReadRequest, ScanRequest, ScannedPage, WriteRequest, Written};
 use super::source::{TopologySource, current};
 use crate::base::env::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{BucketId, Epoch, NodeNumber, Time};
-use crate::causality::{Clock, Record, encoding};
+use crate::causality::{Clock, encoding};
 use crate::ring::{Consistency, Level, Topology};
 use crate::wire::{Need, Request, Response, Route};
 
@@ -49,11 +51,11 @@ impl Router {
         Self { env, peers, source, data_centre, try_timeout }
     }
 
-    /// Reads a key through one of its owners.
+    /// Reads the record of a key, encoded, through one of its owners.
     ///
     /// # Errors
     /// That of the last owner tried.
-    pub async fn read(&self, request: &ReadRequest) -> Result<(Option<Record>, Time)> {
+    pub async fn read(&self, request: &ReadRequest) -> Result<(Option<Bytes>, Time)> {
         let make = |route: Route, deadline: Deadline| Request::Read {
             route,
             key: request.key.clone(),
@@ -62,9 +64,7 @@ impl Router {
         };
         let response = self.route(request.bucket, &request.key, request.deadline, true, &make).await?;
         match response {
-            Response::Record { record, now } => {
-                Ok((record.map(|bytes| encoding::decode(&bytes)).transpose()?, now))
-            }
+            Response::Record { record, now } => Ok((record, now)),
             other => Err(unexpected(&other)),
         }
     }

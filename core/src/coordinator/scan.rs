@@ -43,7 +43,7 @@ impl Coordinator {
             Self::leave_event_loop(request.caller).await;
         }
         let mut lists = Lists::new();
-        if !self.replica.copies().all().iter().any(|(_, copy)| copy.recovering) {
+        if !self.replica.recovering() {
             lists.insert(self.me(), self.list_here(request)?);
         }
         if !coverage.met_by(lists.keys().copied()) {

@@ -120,6 +120,12 @@ impl Replica {
         self.copies.get(partition).is_none_or(|copy| !copy.recovering)
     }
 
+    /// Whether any copy may have forgotten something.
+    #[must_use]
+    pub fn recovering(&self) -> bool {
+        self.copies.all().iter().any(|(_, copy)| copy.recovering)
+    }
+
     /// The stored record, encoded, if that is known without the disk; the outer none: only `read` can tell.
     #[must_use]
     pub fn read_cached(&self, partition: PartitionId, bucket: BucketId, key: &[u8]) -> Option<Option<Bytes>> {

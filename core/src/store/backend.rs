@@ -4,12 +4,13 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::admin::{BucketInfo, Status};
 use crate::base::env::{BoxFuture, Deadline, Env};
 use crate::base::error::Result;
 use crate::base::ids::Time;
 use crate::base::settings::Settings;
-use crate::causality::Record;
 use crate::client::{ReadRequest, ScanRequest, ScannedPage, WriteRequest, Written};
 use crate::ring::{BucketSpec, Topology};
 
@@ -23,8 +24,8 @@ pub(crate) trait Backend: Send + Sync + Debug + 'static {
     fn topology(&self) -> Option<Arc<Topology>>;
     /// Waits until operations can be served.
     fn ready(self: Arc<Self>) -> BoxFuture<'static, Result<()>>;
-    /// Reads the merged record of a key; none: never written, or removed.
-    fn read(self: Arc<Self>, request: ReadRequest) -> BoxFuture<'static, Result<(Option<Record>, Time)>>;
+    /// Reads the merged record of a key, encoded; none: never written, or removed.
+    fn read(self: Arc<Self>, request: ReadRequest) -> BoxFuture<'static, Result<(Option<Bytes>, Time)>>;
     /// Writes a key.
     fn write(self: Arc<Self>, request: WriteRequest) -> BoxFuture<'static, Result<Written>>;
     /// Reads one page of a scan.
@@ -40,6 +41,8 @@ pub(crate) trait Backend: Send + Sync + Debug + 'static {
     fn metrics(&self) -> Vec<(String, f64)>;
     /// Ends the work: waits for operations under way, at most so long. Idempotent.
     fn close(self: Arc<Self>, timeout: Duration) -> BoxFuture<'static, Result<()>>;
+    /// The last handle has gone without `close`: stops every task.
+    fn abandon(&self);
 }
 
 /// The buckets of a topology as administration shows them.

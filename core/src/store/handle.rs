@@ -37,6 +37,12 @@ pub(crate) struct StoreInner {
     floor: AtomicU64,
 }
 
+impl Drop for StoreInner {
+    fn drop(&mut self) {
+        self.backend.abandon();
+    }
+}
+
 impl StoreInner {
     pub(crate) fn floor(&self) -> Time {
         Time(self.floor.load(Ordering::Acquire))

@@ -1,4 +1,4 @@
-//! Floor 5: the operations that a node and a client share, as an application sees them.
+//! Floor 4: the operations that a node and a client share, as an application sees them.
 //! A `Store` hands out `Bucket`s; an operation is a builder that is a future, and dropping it cancels it. Every
 //! operation that can finish without the network or a wait for the disk is ready at its first poll.
 
@@ -19,5 +19,6 @@ pub use context::Context;
 pub use entry::{Entry, Receipt, Value};
 pub use handle::{Defaults, Store};
 pub use operations::{Count, Delete, Get, GetMany, Put, PutMany, Read, Update};
+pub(crate) use options::check_timeout;
 pub use options::{ReadOptions, ScanOptions, Ttl, WriteOptions};
 pub use scan::{Scan, ScanItem};

@@ -13,7 +13,7 @@ use super::entry::{Entry, Receipt, Value};
 use super::options::{ReadOptions, ScanOptions, Ttl, WriteOptions};
 use crate::base::env::BoxFuture;
 use crate::base::error::Result;
-use crate::causality::Record;
+use crate::causality::{Record, encoding};
 use crate::client::{ReadRequest, WriteRequest, Written};
 use crate::ring::Consistency;
 use crate::wire::{Change, Expiry};
@@ -239,6 +239,7 @@ async fn fetch(bucket: &Bucket, key: &Bytes, options: &ReadOptions) -> Result<(R
     };
     let (record, now) = Arc::clone(&bucket.store.backend).read(request).await?;
     bucket.store.absorb(now);
+    let record = record.map(|bytes| encoding::decode(&bytes)).transpose()?;
     Ok((resolved, record))
 }
 
