@@ -94,7 +94,9 @@ fn what_waits_completes_on_the_thread_that_drains() {
 fn a_queue_wakes_once_until_it_is_drained() {
     let (scope, owner) = (Scope::new(0).unwrap(), Owner::new());
     for number in 0..3 {
-        Op::new(&scope, Kind::Read, async move { Ok(number) }).start_queued(&owner.queue, owner.keep());
+        Op::new(&scope, Kind::Read, async move { Ok(number) })
+            .start_queued(&owner.queue, owner.keep())
+            .unwrap();
     }
     assert_eq!(*owner.wakes.0.lock(), 1);
     assert_eq!(owner.queue.drain(2), 2);
@@ -238,7 +240,8 @@ fn the_librarys_thread_runs_completions_until_it_is_ended() {
     for number in 0..100_u32 {
         let ran = Arc::clone(&ran);
         let queue = scope.delivery().unwrap();
-        Op::new(&scope, Kind::Read, async move { Ok(number) }).start_queued(&queue, move |_| {
+        let op = Op::new(&scope, Kind::Read, async move { Ok(number) });
+        op.start_queued(&queue, move |_| {
             assert_ne!(std::thread::current().id(), this);
             ran.fetch_add(1, Ordering::Relaxed);
         });
