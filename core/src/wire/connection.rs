@@ -153,6 +153,10 @@ impl Connection {
         if let Err(error) = sent {
             // The end of the connection may have taken it in between; then its callback has run.
             let done = self.pending.lock().take(id);
+            // A sender that is closed stays closed: whoever looks for an open connection must dial anew.
+            if error.kind() == ErrorKind::Closed {
+                self.end(Some(error.clone()));
+            }
             if let Some(done) = done {
                 done(Err(error));
             }
@@ -324,7 +328,7 @@ impl Connection {
         });
         let Err(error) = sent else { return };
         if error.kind() == ErrorKind::Closed {
-            return;
+            return self.end(Some(error));
         }
         // Too long, or behind too much: say so in a few bytes. A peer that does not even take those is cut off.
         let failed = Response::Failed(error.maybe_applied_if(true));
