@@ -12,8 +12,8 @@ use ringkeep::base::error::{Error, ErrorKind, Result};
 
 use crate::park::Parker;
 use crate::queue::Queue;
-use crate::{fork, runtime};
 use crate::scope::Scope;
+use crate::{fork, runtime};
 
 /// What an operation may do, as far as ending it early matters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
