@@ -1,0 +1,15 @@
+//! Floor 3: reaching others. Connections by address, members by number, and routing of an operation to a node that
+//! can coordinate it, with failover. Nodes use it for what they do not own, clients for everything.
+
+mod peers;
+mod pool;
+mod request;
+mod router;
+mod source;
+
+pub use peers::Peers;
+pub use pool::{Introduce, Pool};
+pub use request::{Caller, ReadRequest, ScanRequest, ScannedPage, WriteRequest, Written};
+pub use router::{Router, level_of, need_of};
+pub use source::TopologySource;
+pub(crate) use source::{current, no_cluster};

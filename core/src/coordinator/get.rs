@@ -1,0 +1,380 @@
+//! Coordinating a read: the full record from here, digests from enough others. Equal digests answer at once; a difference
+//! is merged, and a majority read answers only once enough owners are known to hold the merged record, so that reads
+//! never go back in time. Below a majority the merge is answered as it is and the others are mended behind it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::put::refusal;
+use super::quorum::{Progress, Requirement, Tally};
+use super::{Coordinator, Place};
+use crate::base::env::Deadline;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::ids::{NodeNumber, Time};
+use crate::causality::{Record, RecordHash, encoding};
+use crate::client::ReadRequest;
+use crate::replica::Refusal;
+use crate::wire::{Request, Response};
+
+/// How long the first replicas asked may take before the others are asked too: past the slow end of a data centre's
+/// round trips, well below what a caller notices.
+const HEDGE: Duration = Duration::from_millis(20);
+
+/// What an owner said that it holds.
+#[derive(Clone, Debug)]
+enum Held {
+    /// The hash of its record; none: it has no record.
+    Hash(Option<RecordHash>),
+    /// The record itself, with its hash.
+    Record(Option<(Bytes, RecordHash)>),
+}
+
+impl Held {
+    fn hash(&self) -> Option<RecordHash> {
+        match self {
+            Self::Hash(hash) => *hash,
+            Self::Record(record) => record.as_ref().map(|(_, hash)| *hash),
+        }
+    }
+}
+
+type Replies = BTreeMap<NodeNumber, Held>;
+
+impl Coordinator {
+    /// Coordinates a read; this node must be an owner. Gives the merged record and this node's clock.
+    ///
+    /// # Errors
+    /// `QuorumUnavailable`, `Timeout`, `Corruption`, …
+    pub async fn get(&self, request: &ReadRequest) -> Result<(Option<Bytes>, Time)> {
+        let place = self.place(request.bucket, &request.key)?;
+        let me = self.me();
+        let requirement =
+            Requirement::of("r", request.level, &place.topology, place.spec(), place.partition, me)?;
+        let own = self.read_here(&place, request).await?;
+        let counts = self.replica.counts(place.partition);
+        if counts && requirement.met_by(&[me]) {
+            return Ok((own, self.replica.now()));
+        }
+        let own = own.map(|bytes| encoding::hash_of(&bytes).map(|hash| (bytes, hash))).transpose()?;
+        let replies =
+            self.ask(&place, &requirement, request, counts.then(|| Held::Record(own.clone()))).await?;
+        let own_hash = own.as_ref().map(|(_, hash)| *hash);
+        if replies.values().all(|held| held.hash() == own_hash) {
+            return Ok((own.map(|(bytes, _)| bytes), self.replica.now()));
+        }
+        let merged = self.reconcile(&place, &requirement, request, own, replies).await?;
+        Ok((merged, self.replica.now()))
+    }
+
+    async fn read_here(&self, place: &Place, request: &ReadRequest) -> Result<Option<Bytes>> {
+        match self.replica.read_cached(place.partition, request.bucket, &request.key) {
+            Some(found) => Ok(found),
+            None => {
+                Self::leave_event_loop(request.caller).await;
+                self.replica.read(place.partition, request.bucket, &request.key)
+            }
+        }
+    }
+
+    /// Asks owners for digests until the level is met: first as many as are needed, then, when one fails or is slow, all.
+    async fn ask(
+        &self,
+        place: &Place,
+        requirement: &Requirement,
+        request: &ReadRequest,
+        own: Option<Held>,
+    ) -> Result<Replies> {
+        let me = self.me();
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting: Vec<NodeNumber> = requirement.owners().filter(|owner| *owner != me).collect();
+        waiting.sort_by_key(|owner| self.peers.avoided(*owner));
+        let needed =
+            requirement.needed() - usize::from(own.is_some() && requirement.owners().any(|o| o == me));
+        let later = waiting.split_off(needed.min(waiting.len()));
+        let round = Arc::new(ReadRound {
+            state: Mutex::new(ReadState {
+                tally: Tally::new(requirement.clone()),
+                replies: Replies::new(),
+                finish: Some(sender),
+            }),
+            failed: tokio::sync::Notify::new(),
+        });
+        if let Some(own) = own {
+            round.take_held(me, own);
+        }
+        let deadline = self.peer_deadline(request.deadline);
+        self.fetch_digests(place, request, &round, &waiting, deadline);
+        let mut receiver = std::pin::pin!(receiver);
+        let hedge = async {
+            tokio::select! {
+                biased;
+                () = round.failed.notified() => {}
+                () = self.env.sleep(HEDGE) => {}
+            }
+            self.fetch_digests(place, request, &round, &later, deadline);
+            std::future::pending::<()>().await;
+        };
+        let ended = request
+            .deadline
+            .limit(async {
+                tokio::select! {
+                    biased;
+                    ended = &mut receiver => ended,
+                    () = hedge => unreachable_answer(),
+                }
+            })
+            .await;
+        match ended {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(round.state.lock().tally.timeout("r")),
+        }
+    }
+
+    fn fetch_digests(
+        &self,
+        place: &Place,
+        request: &ReadRequest,
+        round: &Arc<ReadRound>,
+        owners: &[NodeNumber],
+        deadline: Deadline,
+    ) {
+        for owner in owners.iter().copied() {
+            let fetch = Request::Fetch { route: place.route(), key: request.key.clone(), full: false };
+            let round = Arc::clone(round);
+            self.peers.submit(owner, fetch, deadline, Box::new(move |reply| round.take(owner, reply)));
+        }
+    }
+
+    /// Merges what differs, and sees to it that enough owners hold the merge.
+    async fn reconcile(
+        &self,
+        place: &Place,
+        requirement: &Requirement,
+        request: &ReadRequest,
+        own: Option<(Bytes, RecordHash)>,
+        replies: Replies,
+    ) -> Result<Option<Bytes>> {
+        let own_hash = own.as_ref().map(|(_, hash)| *hash);
+        let mut merged = match &own {
+            Some((bytes, _)) => encoding::decode(bytes)?,
+            None => Record::default(),
+        };
+        let me = self.me();
+        let mut held = Vec::new();
+        for (node, reply) in &replies {
+            if *node == me || reply.hash() == own_hash {
+                held.push((*node, own_hash));
+                continue;
+            }
+            let record = self.fetch_full(place, request, *node).await?;
+            let hash = match &record {
+                Some(bytes) => {
+                    merged = merged.merge(&encoding::decode(bytes)?);
+                    Some(encoding::hash_of(bytes)?)
+                }
+                None => None,
+            };
+            held.push((*node, hash));
+        }
+        let hash = merged.hash();
+        let bytes = encoding::encode(&merged);
+        let mut holders: Vec<NodeNumber> =
+            held.into_iter().filter(|(_, theirs)| *theirs == Some(hash)).map(|(node, _)| node).collect();
+        let enough = requirement.held_enough();
+        if !requirement.is_majority() || enough.met_by(&holders) {
+            self.mend_behind(place, request, &bytes, &holders);
+            return Ok(Some(bytes));
+        }
+        self.write_back(place, request, &enough, &bytes, &mut holders).await?;
+        Ok(Some(bytes))
+    }
+
+    async fn fetch_full(
+        &self,
+        place: &Place,
+        request: &ReadRequest,
+        node: NodeNumber,
+    ) -> Result<Option<Bytes>> {
+        let fetch = Request::Fetch { route: place.route(), key: request.key.clone(), full: true };
+        let deadline = self.peer_deadline(request.deadline);
+        match self.peers.call(node, fetch, deadline).await.and_then(Response::into_result) {
+            Ok(Response::Record { record, .. }) => Ok(record),
+            Ok(other) => Err(not_readable(node, &refusal(&other))),
+            Err(error) => Err(not_readable(node, error.message())),
+        }
+    }
+
+    /// Writes a merged record to the owners that lack it, and waits until enough are known to hold it.
+    async fn write_back(
+        &self,
+        place: &Place,
+        request: &ReadRequest,
+        enough: &Requirement,
+        record: &Bytes,
+        holders: &mut Vec<NodeNumber>,
+    ) -> Result<()> {
+        let me = self.me();
+        let (sender, receiver) = oneshot::channel();
+        let mut tally = Tally::new(enough.clone());
+        for holder in holders.iter() {
+            tally.answered(*holder);
+        }
+        let round = Arc::new(MendRound { state: Mutex::new((tally, Some(sender))) });
+        let deadline = self.peer_deadline(request.deadline);
+        for owner in place.owners.iter().copied().filter(|o| *o != me && !holders.contains(o)) {
+            let apply = Request::Apply {
+                route: place.route(),
+                key: request.key.clone(),
+                captured: self.replica.now(),
+                record: record.clone(),
+            };
+            let round = Arc::clone(&round);
+            self.peers.submit(owner, apply, deadline, Box::new(move |reply| round.take(owner, reply)));
+        }
+        if !holders.contains(&me) {
+            self.merge_merged(place, request, record).await?;
+            if self.replica.counts(place.partition) {
+                round.advance(me, Ok(()));
+            }
+        }
+        match request.deadline.limit(receiver).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(round.state.lock().0.timeout("r")),
+        }
+    }
+
+    async fn merge_merged(&self, place: &Place, request: &ReadRequest, record: &Bytes) -> Result<()> {
+        loop {
+            match self.replica.merge(place.partition, request.bucket, &request.key, record) {
+                Ok(merged) => return self.acknowledged(merged.lsn, request.deadline).await,
+                Err(Refusal::Error(error)) => return Err(error),
+                Err(Refusal::Lease(needed)) => self.lease.extend(needed).await?,
+            }
+        }
+    }
+
+    /// Sends a merged record to the owners that lack it, without waiting.
+    fn mend_behind(&self, place: &Place, request: &ReadRequest, record: &Bytes, holders: &[NodeNumber]) {
+        let me = self.me();
+        if !holders.contains(&me) {
+            // What fails here is mended by the next read or exchange.
+            let _mended = self.replica.merge(place.partition, request.bucket, &request.key, record);
+        }
+        let deadline = self.env.deadline(self.peer_timeout);
+        for owner in place.owners.iter().copied().filter(|o| *o != me && !holders.contains(o)) {
+            let apply = Request::Apply {
+                route: place.route(),
+                key: request.key.clone(),
+                captured: self.replica.now(),
+                record: record.clone(),
+            };
+            let (missed, partition) = (Arc::clone(&self.missed), place.partition);
+            let done = Box::new(move |reply: Result<Response>| {
+                if !matches!(reply, Ok(Response::Applied { .. })) {
+                    missed.note(owner, partition);
+                }
+            });
+            self.peers.submit(owner, apply, deadline, done);
+        }
+    }
+}
+
+fn not_readable(node: NodeNumber, reason: &str) -> Error {
+    let text =
+        format!("the owners disagree and n{node}, which holds another version, cannot be read: {reason}");
+    Error::new(ErrorKind::QuorumUnavailable, text)
+}
+
+/// The hedge never ends by itself.
+fn unreachable_answer() -> Result<Result<Replies>, oneshot::error::RecvError> {
+    Ok(Err(Error::new(ErrorKind::Internal, "a hedge ended before its read")))
+}
+
+/// The digests of one read.
+struct ReadRound {
+    state: Mutex<ReadState>,
+    failed: tokio::sync::Notify,
+}
+
+struct ReadState {
+    tally: Tally,
+    replies: Replies,
+    finish: Option<oneshot::Sender<Result<Replies>>>,
+}
+
+impl ReadRound {
+    fn take_held(&self, node: NodeNumber, held: Held) {
+        let mut state = self.state.lock();
+        state.replies.insert(node, held);
+        let progress = state.tally.answered(node);
+        state.advance(progress);
+    }
+
+    fn take(&self, node: NodeNumber, reply: Result<Response>) {
+        match reply.and_then(Response::into_result) {
+            Ok(Response::Digest { hash, .. }) => self.take_held(node, Held::Hash(hash.map(RecordHash))),
+            Ok(other) => self.fail(node, refusal(&other)),
+            Err(error) => self.fail(node, error.message().to_owned()),
+        }
+    }
+
+    fn fail(&self, node: NodeNumber, reason: String) {
+        let mut state = self.state.lock();
+        let progress = state.tally.failed(node, reason, false);
+        state.advance(progress);
+        self.failed.notify_one();
+    }
+}
+
+impl ReadState {
+    fn advance(&mut self, progress: Progress) {
+        let result = match progress {
+            Progress::Wait => return,
+            Progress::Done => Ok(std::mem::take(&mut self.replies)),
+            Progress::Impossible => Err(self.tally.error("r")),
+        };
+        if let Some(finish) = self.finish.take() {
+            // The caller may have gone.
+            let _unsent = finish.send(result);
+        }
+    }
+}
+
+/// A merged record on its way back to the owners.
+struct MendRound {
+    state: Mutex<(Tally, Option<oneshot::Sender<Result<()>>>)>,
+}
+
+impl MendRound {
+    fn take(&self, owner: NodeNumber, reply: Result<Response>) {
+        let outcome = match reply.and_then(Response::into_result) {
+            Ok(Response::Applied { .. }) => Ok(()),
+            Ok(other) => Err(refusal(&other)),
+            Err(error) => Err(error.message().to_owned()),
+        };
+        self.advance(owner, outcome);
+    }
+
+    fn advance(&self, owner: NodeNumber, outcome: Result<(), String>) {
+        let mut state = self.state.lock();
+        let (tally, finish) = &mut *state;
+        let progress = match outcome {
+            Ok(()) => tally.answered(owner),
+            Err(reason) => tally.failed(owner, reason, false),
+        };
+        let result = match progress {
+            Progress::Wait => return,
+            Progress::Done => Ok(()),
+            Progress::Impossible => Err(tally.error("r")),
+        };
+        if let Some(finish) = finish.take() {
+            // The caller may have gone.
+            let _unsent = finish.send(result);
+        }
+    }
+}

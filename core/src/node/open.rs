@@ -1,0 +1,299 @@
+//! Starting a node, in order: settings, engine, identity, clock, topology, copies, network, tasks.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::agreement::Seat;
+use super::identity::Identity;
+use super::membership::NodeTopology;
+use super::service::Service;
+use super::{Gate, Node, NodeCore, NodeParts, Serving};
+use crate::base::env::Env;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::hlc::Hlc;
+use crate::base::ids::{ClusterId, NodeNumber, PartitionId, Time};
+use crate::base::settings::Settings;
+use crate::client::{Introduce, Peers, Pool, Router, TopologySource};
+use crate::coordinator::{Coordinator, Parts};
+use crate::membership::Founders;
+use crate::repair::{Exchange, Settle};
+use crate::replica::{Lease, Limits, Missed, Refusal, Replica};
+use crate::ring::bucket::BUCKET_DEFAULT;
+use crate::ring::topology::Member;
+use crate::ring::{BucketSpec, Location, Replicas, Topology};
+use crate::storage::{DiskEngine, DiskSettings, Engine, MemoryDisk, MemoryEngine};
+use crate::store::{Defaults, Store};
+use crate::wire::{Hello, Listener, Role, TcpTransport, Transport, VersionRange, serve};
+
+pub(super) async fn open(settings: Settings, env: Env) -> Result<Node> {
+    settings.validate()?;
+    let engine: Arc<dyn Engine> = match &settings.path {
+        Some(path) => Arc::new(DiskEngine::open(path, DiskSettings::new(&settings, env.boot()))?),
+        None => Arc::new(MemoryEngine::open(&MemoryDisk::new(), settings.durability)?),
+    };
+    let transport = Arc::new(TcpTransport::new(&env, crate::wire::Limits::of(&settings)));
+    open_with(NodeParts { settings, env, engine, transport }).await
+}
+
+pub(super) async fn open_with(parts: NodeParts) -> Result<Node> {
+    let NodeParts { settings, env, engine, transport } = parts;
+    settings.validate()?;
+    let listener = match &settings.listen {
+        Some(address) => Some(transport.listen(address).await?),
+        None => None,
+    };
+    let core = build(settings, env, Arc::clone(&engine), transport).await?;
+    if let Err(error) = core.start(listener).await {
+        core.env.stop();
+        // What stopped the start is the error to show.
+        let _closed = engine.close();
+        return Err(error);
+    }
+    let store = Store::over(Arc::clone(&core) as Arc<dyn crate::store::Backend>, Defaults::default());
+    Ok(Node { store, core })
+}
+
+async fn build(
+    settings: Settings,
+    env: Env,
+    engine: Arc<dyn Engine>,
+    transport: Arc<dyn Transport>,
+) -> Result<Arc<NodeCore>> {
+    let hlc = Arc::new(Hlc::above(Lease::load(engine.as_ref())?));
+    let ahead = Duration::from_millis(settings.clock_lease_ms);
+    let lease = Arc::new(Lease::new(Arc::clone(&engine), Arc::clone(&hlc), ahead));
+    lease.extend(hlc.read(env.unix_ms()).next()).await?;
+    let identity = Identity::start(engine.as_ref(), &env).await?;
+    let seat = Seat::load(engine.as_ref())?;
+    let stored = NodeTopology::stored(engine.as_ref())?;
+    let own: Vec<&str> =
+        [&settings.listen, &settings.advertise].into_iter().flatten().map(String::as_str).collect();
+    let founders = Founders::of(&settings.seeds, &own);
+    let peer_timeout = Duration::from_millis(settings.peer_timeout_ms);
+    let core = Arc::new_cyclic(|weak: &std::sync::Weak<NodeCore>| {
+        let me = weak.clone();
+        let introduce: Introduce =
+            Arc::new(move || me.upgrade().map_or_else(|| Hello::client(0), |core| core.introduce()));
+        let pool = Pool::new(
+            env.clone(),
+            transport,
+            introduce,
+            Some(Arc::new(Service { core: weak.clone() })),
+            crate::wire::Limits::of(&settings),
+            Duration::from_millis(settings.connect_timeout_ms),
+        );
+        let peers = Arc::new(Peers::new(env.clone(), pool));
+        let topology = NodeTopology::new(env.clone(), Arc::clone(&engine), Arc::clone(&peers), stored);
+        let source: Arc<dyn TopologySource> = Arc::clone(&topology) as Arc<dyn TopologySource>;
+        let data_centre = Location::parse(&settings.location).ok().map(|l| l.data_centre().to_owned());
+        let router = Router::new(env.clone(), Arc::clone(&peers), source, data_centre, peer_timeout);
+        NodeCore {
+            env,
+            settings,
+            engine,
+            identity,
+            hlc,
+            lease,
+            topology,
+            peers,
+            router,
+            missed: Arc::new(Missed::default()),
+            serving: OnceLock::new(),
+            address: OnceLock::new(),
+            gate: Arc::new(Gate::default()),
+            founders,
+            seat: tokio::sync::Mutex::new(seat),
+            proposing: tokio::sync::Mutex::default(),
+            activating: tokio::sync::Mutex::default(),
+            activated: watch::Sender::new(false),
+            sequence: AtomicU64::new(0),
+        }
+    });
+    Ok(core)
+}
+
+impl NodeCore {
+    async fn start(self: &Arc<Self>, listener: Option<Box<dyn Listener>>) -> Result<()> {
+        if let Some(listener) = listener {
+            let bound = listener.address();
+            let address = self.settings.advertise.clone().unwrap_or(bound);
+            // Set once, here.
+            let _first = self.address.set(address);
+            let service = Arc::new(Service { core: Arc::downgrade(self) });
+            serve(&self.env, listener, service, crate::wire::Limits::of(&self.settings));
+        }
+        let lease = Arc::clone(&self.lease);
+        let env = self.env.clone();
+        self.env.spawn(async move { lease.keep(env).await });
+        let alone = self.settings.create || self.settings.listen.is_none();
+        if self.topology.current().is_none() {
+            if alone {
+                let sealed = self.settings.listen.is_none();
+                self.topology.confirm(self.first_topology(vec![self.member()?], sealed)?).await?;
+            } else if self.settings.seeds.is_empty() {
+                return Err(Error::invalid(
+                    "this directory belongs to no cluster: give create to found one, or seeds to join one",
+                ));
+            }
+        }
+        if let Some(topology) = self.topology.current() {
+            self.activate(&topology).await?;
+        }
+        if self.settings.listen.is_some() {
+            self.load_addresses()?;
+            let core = Arc::clone(self);
+            self.env.spawn(async move { core.announce().await });
+        }
+        if self.serving.get().is_none() {
+            let core = Arc::clone(self);
+            self.env.spawn(async move { core.become_member().await });
+        }
+        Ok(())
+    }
+
+    /// The first topology of a new cluster. Without a port nobody can join later, so the owners are fixed at once.
+    pub(super) fn first_topology(&self, members: Vec<Member>, sealed: bool) -> Result<Topology> {
+        let mut cluster = [0; 16];
+        let mut key = [0; 16];
+        for bytes in [&mut cluster, &mut key] {
+            let (low, high) = bytes.split_at_mut(8);
+            low.copy_from_slice(&self.env.random().to_le_bytes());
+            high.copy_from_slice(&self.env.random().to_le_bytes());
+        }
+        Topology::found(
+            ClusterId(cluster),
+            key,
+            self.settings.partitions,
+            self.default_bucket(),
+            members,
+            sealed,
+        )
+    }
+
+    pub(super) fn default_bucket(&self) -> BucketSpec {
+        let n = u8::try_from(self.settings.n).unwrap_or(u8::MAX);
+        BucketSpec::named(BUCKET_DEFAULT, Replicas::Count(n))
+    }
+
+    /// This node as a member, without a number.
+    pub(super) fn member(&self) -> Result<Member> {
+        Ok(Member {
+            number: NodeNumber(0),
+            id: self.identity.id.clone(),
+            location: Location::parse(&self.settings.location)?,
+            capacity: self.settings.capacity,
+            durable: self.settings.path.is_some(),
+        })
+    }
+
+    /// Starts to serve, once the topology names this node.
+    pub(super) async fn activate(self: &Arc<Self>, topology: &Topology) -> Result<()> {
+        let Some(member) = topology.member_with_id(&self.identity.id) else { return Ok(()) };
+        let _turn = self.activating.lock().await;
+        if self.serving.get().is_some() {
+            return Ok(());
+        }
+        let replica = Arc::new(Replica::open(
+            Arc::clone(&self.engine),
+            self.env.clone(),
+            Arc::clone(&self.hlc),
+            member.number,
+            topology.partitions,
+            Limits::of(&self.settings),
+        )?);
+        if self.engine.opening().may_have_forgotten() {
+            self.renew(&replica, topology).await?;
+        }
+        let coordinator = Coordinator::new(Parts {
+            env: self.env.clone(),
+            replica: Arc::clone(&replica),
+            peers: Arc::clone(&self.peers),
+            source: Arc::clone(&self.topology) as Arc<dyn TopologySource>,
+            missed: Arc::clone(&self.missed),
+            lease: Arc::clone(&self.lease),
+            peer_timeout: Duration::from_millis(self.settings.peer_timeout_ms),
+            clock_skew_max_ms: self.settings.clock_skew_max_ms,
+        });
+        self.settle(&replica)?;
+        // Set once: activations take turns.
+        let _first = self.serving.set(Serving { replica, coordinator });
+        self.activated.send_replace(true);
+        Ok(())
+    }
+
+    /// Starts to pay debts, the first of which is to learn what this node missed while it was away.
+    fn settle(&self, replica: &Arc<Replica>) -> Result<()> {
+        let source = Arc::clone(&self.topology) as Arc<dyn TopologySource>;
+        let peer_timeout = Duration::from_millis(self.settings.peer_timeout_ms);
+        let exchange = Exchange::new(
+            self.env.clone(),
+            Arc::clone(replica),
+            Arc::clone(&self.peers),
+            Arc::clone(&source),
+            Arc::clone(&self.lease),
+            peer_timeout,
+        );
+        let missed = Arc::clone(&self.missed);
+        let settle = Settle::new(self.env.clone(), exchange, Arc::clone(replica), source, missed);
+        settle.note_all()?;
+        self.env.spawn(settle.run());
+        Ok(())
+    }
+
+    /// New actor numbers for all copies, on disk before any of them mints.
+    async fn renew(&self, replica: &Replica, topology: &Topology) -> Result<()> {
+        let me = replica.number();
+        let owns = |partition: &PartitionId| {
+            topology.buckets.values().any(|bucket| topology.owners(*partition, &bucket.n).contains(&me))
+        };
+        loop {
+            match replica.renew_copies(topology.partition_ids().filter(owns)) {
+                Ok(()) => break,
+                Err(Refusal::Error(error)) => return Err(error),
+                Err(Refusal::Lease(needed)) => self.lease.extend(needed).await?,
+            }
+        }
+        let barrier = self.engine.apply(crate::storage::Batch::new())?;
+        self.engine.synced(barrier).await
+    }
+
+    pub(super) fn introduce(&self) -> Hello {
+        let topology = self.topology.current();
+        let number = self.serving.get().map(|serving| serving.replica.number());
+        Hello {
+            versions: VersionRange::SUPPORTED,
+            role: if number.is_some() { Role::Member } else { Role::Joiner },
+            cluster: topology.as_ref().map(|topology| topology.cluster),
+            number,
+            start: self.identity.start,
+            nonce: self.identity.nonce,
+            address: self.address.get().cloned().unwrap_or_default(),
+            epoch: topology.map(|topology| topology.epoch).unwrap_or_default(),
+            now: self.hlc.read(self.env.unix_ms()),
+            id: self.identity.id.clone(),
+        }
+    }
+
+    /// Turns away strangers: another cluster's members and clients.
+    pub(super) fn check_hello(&self, theirs: &Hello) -> Result<()> {
+        let ours = self.topology.current().map(|topology| topology.cluster);
+        match (ours, theirs.cluster) {
+            (Some(ours), Some(theirs)) if ours != theirs => Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("this node belongs to cluster {ours}, the caller to cluster {theirs}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// A believable clock of a peer raises this node's.
+    pub(super) fn absorb(&self, now: Time) {
+        let ours = self.env.unix_ms();
+        if super::service::believable(now, ours, self.settings.clock_skew_max_ms) {
+            self.hlc.absorb(now);
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Answering peers and clients: each request is checked against the topology, then handed to the replica or the
+//! coordinator. What a peer sends may be wrong or hostile; the answer is then an error, and nothing changes.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+
+use super::NodeCore;
+use crate::base::env::{BoxFuture, Deadline};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::ids::{BucketId, PartitionId, Time};
+use crate::causality::{Clock, encoding};
+use crate::client::{Caller, ReadRequest, ScanRequest, WriteRequest, level_of};
+use crate::replica::{PageQuery, Refusal, Replica, ReplicaItem};
+use crate::ring::Topology;
+use crate::wire::{Connection, Handler, Hello, PageItem, Request, Response, Role, Route};
+
+/// Items of a page that a peer may ask for at the most.
+const PAGE_ITEMS_MAX: u32 = 4_096;
+/// Bytes of a page at the most: a page and one record past it fit into a frame.
+const PAGE_BYTES_MAX: u32 = 4 << 20;
+
+/// The node as its connections see it. Weak: a connection does not keep a closed node alive.
+pub(super) struct Service {
+    pub(super) core: Weak<NodeCore>,
+}
+
+impl Handler for Service {
+    fn handle(&self, peer: &Arc<Connection>, request: Request) -> BoxFuture<'static, Response> {
+        let Some(core) = self.core.upgrade() else {
+            return Box::pin(std::future::ready(Response::Failed(closed())));
+        };
+        // A member that dialed before it was one is still greeted as a joiner on that connection.
+        let from_member = peer.hello().role != Role::Client;
+        Box::pin(async move {
+            match core.answer(request, from_member).await {
+                Ok(response) => response,
+                Err(error) => Response::Failed(error),
+            }
+        })
+    }
+
+    fn greet(&self, theirs: &Hello) -> Result<Hello> {
+        let core = self.core.upgrade().ok_or_else(closed)?;
+        core.check_hello(theirs)?;
+        Ok(core.introduce())
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the node is closed")
+}
+
+impl NodeCore {
+    async fn answer(self: &Arc<Self>, request: Request, from_member: bool) -> Result<Response> {
+        if self.closed() {
+            return Err(closed());
+        }
+        match request {
+            Request::Control(bytes) => self.answer_control(bytes, from_member).await.map(Response::Control),
+            Request::Apply { route, key, record, .. } => {
+                self.catch_up(route.epoch).await;
+                self.apply(route, &key, &record).await
+            }
+            Request::Fetch { route, key, full } => {
+                self.catch_up(route.epoch).await;
+                self.fetch(route, &key, full)
+            }
+            page @ Request::Page { .. } => self.page(page),
+            write @ Request::Write { .. } => self.coordinate_write(write, from_member).await,
+            Request::Read { route, key, need, timeout_ms } => {
+                let deadline = self.limit(timeout_ms);
+                let read = (route, key, need);
+                self.coordinate_read(read, deadline, from_member).await
+            }
+            scan @ Request::Scan { .. } => self.coordinate_scan(scan).await,
+        }
+    }
+
+    fn limit(&self, timeout_ms: u32) -> Deadline {
+        self.env.deadline(std::time::Duration::from_millis(timeout_ms.into()))
+    }
+
+    /// The topology if a request about a partition may be served under it; the outer error is an answer.
+    fn current_for(&self, route: Route) -> Result<Arc<Topology>, Response> {
+        let topology = self.topology().ok_or_else(|| Response::Failed(crate::client::no_cluster()))?;
+        if u32::from(route.partition.0) >= topology.partitions {
+            let text = format!("partition {} of {}", route.partition, topology.partitions);
+            return Err(Response::Failed(Error::invalid(text)));
+        }
+        let changed = topology.changed.get(usize::from(route.partition.0)).copied().unwrap_or_default();
+        if route.epoch < changed {
+            return Err(Response::StaleEpoch { epoch: topology.epoch });
+        }
+        Ok(topology)
+    }
+
+    /// As `current_for`, for a replica's request: the sender must have found this node among the owners.
+    fn owned(&self, route: Route, key: &[u8]) -> Result<Arc<Replica>, Response> {
+        let topology = self.current_for(route)?;
+        let serving = self.serving().map_err(Response::Failed)?;
+        let bucket = topology.buckets.get(&route.bucket);
+        let Some(bucket) = bucket else {
+            return Err(Response::NotOwner { epoch: topology.epoch });
+        };
+        let owners = topology.owners(route.partition, &bucket.n);
+        if !owners.contains(&serving.replica.number()) {
+            return Err(Response::NotOwner { epoch: topology.epoch });
+        }
+        if topology.partition_of(route.bucket, key) != route.partition {
+            let text = format!("the key does not lie in partition {}", route.partition);
+            return Err(Response::Failed(Error::invalid(text)));
+        }
+        Ok(Arc::clone(&serving.replica))
+    }
+
+    async fn apply(&self, route: Route, key: &Bytes, record: &Bytes) -> Result<Response> {
+        self.check_key(key)?;
+        self.check_record(record)?;
+        let replica = match self.owned(route, key) {
+            Ok(replica) => replica,
+            Err(response) => return Ok(response),
+        };
+        let merged = loop {
+            match replica.merge(route.partition, route.bucket, key, record) {
+                Ok(merged) => break merged,
+                Err(Refusal::Error(error)) => return Err(error),
+                Err(Refusal::Lease(needed)) => self.lease.extend(needed).await?,
+            }
+        };
+        replica.engine().acknowledged(merged.lsn).await.map_err(|error| error.maybe_applied_if(true))?;
+        Ok(Response::Applied { winner: merged.winner, now: replica.now() })
+    }
+
+    fn fetch(&self, route: Route, key: &Bytes, full: bool) -> Result<Response> {
+        self.check_key(key)?;
+        let replica = match self.owned(route, key) {
+            Ok(replica) => replica,
+            Err(response) => return Ok(response),
+        };
+        if !full && !replica.counts(route.partition) {
+            return Err(Error::new(
+                ErrorKind::QuorumUnavailable,
+                "its copy is recovering: it may have forgotten something and is being compared",
+            ));
+        }
+        let record = replica.read(route.partition, route.bucket, key)?;
+        let now = replica.now();
+        if full {
+            return Ok(Response::Record { record, now });
+        }
+        let hash = record.map(|bytes| encoding::hash_of(&bytes)).transpose()?.map(|hash| hash.0);
+        Ok(Response::Digest { hash, now })
+    }
+
+    fn page(&self, request: Request) -> Result<Response> {
+        let Request::Page {
+            partition,
+            bucket,
+            after,
+            inclusive,
+            end,
+            prefix,
+            items_max,
+            bytes_max,
+            records,
+            ..
+        } = request
+        else {
+            return Err(Error::invalid("not a page"));
+        };
+        let serving = self.serving()?;
+        let replica = &serving.replica;
+        if partition.is_none() && (bucket.is_none() || replica.recovering()) {
+            let text = "copies of this node are recovering and cannot be listed yet";
+            return Err(Error::new(ErrorKind::QuorumUnavailable, text));
+        }
+        let query = PageQuery {
+            partition,
+            bucket,
+            after: split_position(&after)?,
+            inclusive,
+            prefix,
+            end,
+            items_max: items_max.clamp(1, PAGE_ITEMS_MAX) as usize,
+            bytes_max: bytes_max.clamp(1, PAGE_BYTES_MAX) as usize,
+        };
+        let page = replica.page(&query)?;
+        let items = page.items.into_iter().map(|item| page_item(item, records)).collect::<Result<_>>()?;
+        Ok(Response::Page { items, more: page.more, now: replica.now() })
+    }
+
+    async fn coordinate_write(self: &Arc<Self>, request: Request, from_member: bool) -> Result<Response> {
+        let Request::Write { route, key, change, expires, context, need, floor, timeout_ms } = request else {
+            return Err(Error::invalid("not a write"));
+        };
+        self.check_key(&key)?;
+        if let crate::wire::Change::Value(value) = &change {
+            self.check_value(value)?;
+        }
+        let topology = match self.current_for(route) {
+            Ok(topology) => topology,
+            Err(response) => return Ok(response),
+        };
+        let Some(bucket) = topology.buckets.get(&route.bucket) else {
+            return Ok(Response::NotOwner { epoch: topology.epoch });
+        };
+        let request = WriteRequest {
+            bucket: route.bucket,
+            key,
+            change,
+            expiry: expires,
+            context: context.map(|bytes| Clock::decode(&bytes)).transpose()?,
+            level: level_of(need, bucket.w)?,
+            floor,
+            deadline: self.limit(timeout_ms),
+            caller: Caller::Thread,
+        };
+        if !self.owns(&topology, route.bucket, route.partition)? && from_member {
+            return Ok(Response::NotOwner { epoch: topology.epoch });
+        }
+        let written = self.write_anywhere(&request).await?;
+        Ok(Response::Written {
+            dot: written.dot,
+            clock: written.clock.encode(),
+            owners: u8::try_from(written.owners).unwrap_or(u8::MAX),
+            fallbacks: u8::try_from(written.fallbacks).unwrap_or(u8::MAX),
+            now: written.now,
+        })
+    }
+
+    async fn coordinate_read(
+        self: &Arc<Self>,
+        (route, key, need): (Route, Bytes, crate::wire::Need),
+        deadline: Deadline,
+        from_member: bool,
+    ) -> Result<Response> {
+        self.check_key(&key)?;
+        let topology = match self.current_for(route) {
+            Ok(topology) => topology,
+            Err(response) => return Ok(response),
+        };
+        let Some(bucket) = topology.buckets.get(&route.bucket) else {
+            return Ok(Response::NotOwner { epoch: topology.epoch });
+        };
+        if !self.owns(&topology, route.bucket, route.partition)? && from_member {
+            return Ok(Response::NotOwner { epoch: topology.epoch });
+        }
+        let level = level_of(need, bucket.r)?;
+        let request = ReadRequest { bucket: route.bucket, key, level, deadline, caller: Caller::Thread };
+        let (record, now) = self.read_anywhere(&request).await?;
+        Ok(Response::Record { record, now })
+    }
+
+    async fn coordinate_scan(self: &Arc<Self>, request: Request) -> Result<Response> {
+        let Request::Scan { bucket, after, inclusive, end, prefix, items_max, need, timeout_ms, .. } =
+            request
+        else {
+            return Err(Error::invalid("not a scan"));
+        };
+        let topology = self.topology().ok_or_else(crate::client::no_cluster)?;
+        let level = match topology.buckets.get(&bucket) {
+            Some(spec) => level_of(need, spec.r)?,
+            None => return Err(Error::new(ErrorKind::NoSuchBucket, format!("no bucket number {bucket}"))),
+        };
+        let scan = ScanRequest {
+            bucket,
+            after,
+            inclusive,
+            prefix,
+            end,
+            items_max: items_max.clamp(1, PAGE_ITEMS_MAX),
+            level,
+            deadline: self.limit(timeout_ms),
+            caller: Caller::Thread,
+        };
+        let page = self.serving()?.coordinator.scan(&scan).await?;
+        Ok(scan_response(&topology, bucket, page))
+    }
+
+    fn owns(&self, topology: &Topology, bucket: BucketId, partition: PartitionId) -> Result<bool> {
+        let me = self.serving()?.replica.number();
+        let n = topology.buckets.get(&bucket).map(|spec| &spec.n);
+        Ok(n.is_some_and(|n| topology.owners(partition, n).contains(&me)))
+    }
+
+    fn check_key(&self, key: &[u8]) -> Result<()> {
+        let most = self.settings.key_bytes_max as usize;
+        if key.is_empty() || key.len() > most {
+            return Err(Error::invalid(format!("a key of {} bytes; 1 to {most} are taken", key.len())));
+        }
+        Ok(())
+    }
+
+    fn check_value(&self, value: &[u8]) -> Result<()> {
+        let most = self.settings.value_bytes_max as usize;
+        if value.len() > most {
+            return Err(Error::invalid(format!(
+                "a value of {} bytes; at most {most} are taken",
+                value.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// A merge never refuses siblings; the bound is what a frame could carry.
+    fn check_record(&self, record: &[u8]) -> Result<()> {
+        let most = self.settings.frame_bytes_max as usize;
+        if record.len() > most {
+            return Err(Error::invalid(format!(
+                "a record of {} bytes; at most {most} are taken",
+                record.len()
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// As much of a merged page as fits a frame; what is cut follows on the next page.
+fn scan_response(topology: &Topology, bucket: BucketId, page: crate::client::ScannedPage) -> Response {
+    let (mut bytes, mut more) = (0, page.more);
+    let mut items = Vec::with_capacity(page.items.len());
+    for (key, record) in page.items {
+        let content = encoding::encode(&record);
+        if bytes + content.len() > PAGE_BYTES_MAX as usize && !items.is_empty() {
+            more = true;
+            break;
+        }
+        bytes += key.len() + content.len();
+        let partition = topology.partition_of(bucket, &key);
+        items.push(PageItem { bucket, partition, key, content });
+    }
+    Response::Page { items, more, now: page.now }
+}
+
+fn page_item(item: ReplicaItem, records: bool) -> Result<PageItem> {
+    let content = if records {
+        item.record
+    } else {
+        Bytes::copy_from_slice(&encoding::hash_of(&item.record)?.0.to_be_bytes())
+    };
+    Ok(PageItem { bucket: item.bucket, partition: item.partition, key: item.key, content })
+}
+
+/// A position in a copy: four bytes of bucket, then the key; empty is the beginning.
+fn split_position(position: &Bytes) -> Result<Option<(BucketId, Bytes)>> {
+    if position.is_empty() {
+        return Ok(None);
+    }
+    match position.split_first_chunk::<4>() {
+        Some((bucket, _)) => Ok(Some((BucketId(u32::from_be_bytes(*bucket)), position.slice(4..)))),
+        None => Err(Error::invalid("a position of fewer than 4 bytes")),
+    }
+}
+
+/// The clock that a peer told, as far as it is believed: far ahead is not.
+pub(super) fn believable(now: Time, ours: u64, skew_max_ms: u64) -> bool {
+    now.unix_ms() <= ours.saturating_add(skew_max_ms)
+}

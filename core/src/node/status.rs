@@ -1,0 +1,118 @@
+//! What a node says of itself and its cluster.
+
+use super::NodeCore;
+use crate::base::NodeNumber;
+use crate::client::TopologySource;
+use crate::ring::Topology;
+use crate::store::{MemberInfo, Status};
+
+impl NodeCore {
+    /// Copies still compared with other owners, and debts still held.
+    pub(super) fn unsettled(&self) -> usize {
+        let recovering = self.serving.get().map_or(0, |serving| {
+            serving.replica.copies().all().iter().filter(|(_, copy)| copy.recovering).count()
+        });
+        recovering + self.missed.len()
+    }
+
+    pub(super) fn status_now(&self) -> Status {
+        let Some(topology) = self.topology.current() else {
+            return Status {
+                health: "unavailable".to_owned(),
+                epoch: 0,
+                partitions: 0,
+                partitions_available: 0,
+                partitions_moving: 0,
+                members: Vec::new(),
+                notes: vec!["this node does not belong to a cluster yet".to_owned()],
+            };
+        };
+        let members: Vec<MemberInfo> =
+            topology.members.keys().map(|number| self.member_info(&topology, *number)).collect();
+        let reachable = |number: &_| {
+            members
+                .iter()
+                .any(|member| member.number == *number && matches!(member.state.as_str(), "up" | "suspect"))
+        };
+        let available = self.available(&topology, reachable);
+        let all_up = members.iter().all(|member| member.state == "up");
+        let health = match (all_up, available == topology.partitions) {
+            (true, true) => "healthy",
+            (false, true) => "degraded",
+            (_, false) => "unavailable",
+        };
+        let mut notes = Vec::new();
+        for member in members.iter().filter(|member| member.owns == 0.0) {
+            notes.push(format!(
+                "{} (n{}) joined after the first write and owns nothing yet: moving partitions is not in this version",
+                member.id, member.number
+            ));
+        }
+        Status {
+            health: health.to_owned(),
+            epoch: topology.epoch.number,
+            partitions: topology.partitions,
+            partitions_available: available,
+            partitions_moving: 0,
+            members,
+            notes,
+        }
+    }
+
+    fn available(&self, topology: &Topology, reachable: impl Fn(&u32) -> bool) -> u32 {
+        let Some(bucket) = topology.buckets.values().next() else { return 0 };
+        let quorum_of = |partition| {
+            let owners = topology.owners(partition, &bucket.n);
+            let there = owners.iter().filter(|node| reachable(&node.0)).count();
+            there >= crate::ring::majority(owners.len())
+        };
+        u32::try_from(topology.partition_ids().filter(|partition| quorum_of(*partition)).count())
+            .unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn metrics_now(&self) -> Vec<(String, f64)> {
+        let stats = self.engine.stats();
+        #[expect(clippy::cast_precision_loss, reason = "a gauge needs 53 bits at the most")]
+        let gauge = |value: u64| value as f64;
+        vec![
+            ("engine_memory_bytes".to_owned(), gauge(stats.memory_bytes)),
+            ("engine_log_bytes".to_owned(), gauge(stats.log_bytes)),
+            ("engine_table_bytes".to_owned(), gauge(stats.table_bytes)),
+            ("engine_tables".to_owned(), gauge(stats.tables)),
+            ("engine_batches_applied".to_owned(), gauge(stats.applied.0)),
+            ("engine_background_failures".to_owned(), gauge(stats.background_failures)),
+            ("copies_unsettled".to_owned(), gauge(self.unsettled() as u64)),
+            ("topology_epoch".to_owned(), gauge(self.topology.current().map_or(0, |t| t.epoch.number))),
+        ]
+    }
+}
+
+impl NodeCore {
+    fn state_of(&self, number: NodeNumber, me: bool) -> &'static str {
+        let heard = self.topology.view().lock().is_up(number, self.env.now(), self.patience());
+        match (me || heard, self.peers.avoided(number)) {
+            (true, true) if !me => "suspect",
+            (true, _) => "up",
+            (false, _) => "down",
+        }
+    }
+
+    fn member_info(&self, topology: &Topology, number: NodeNumber) -> MemberInfo {
+        let member = topology.members.get(&number);
+        let me = self.serving.get().is_some_and(|serving| serving.replica.number() == number);
+        MemberInfo {
+            id: member.map(|member| member.id.clone()).unwrap_or_default(),
+            number: number.0,
+            address: if me {
+                self.address.get().cloned().unwrap_or_default()
+            } else {
+                self.peers.address(number).map(|address| address.to_string()).unwrap_or_default()
+            },
+            location: member.map(|member| member.location.as_str().to_owned()).unwrap_or_default(),
+            state: self.state_of(number, me).to_owned(),
+            owns: topology.share(number),
+            hints_pending: self.missed.owed_to(number) as u64,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
