@@ -2,7 +2,7 @@
 //!
 //! The floors, lowest first; a module imports only lower ones:
 //! `base` (0), `causality` and `ring` (1, pure), `storage` and `wire` (2), `consensus`, `membership`, `replica` and
-//! `client` (3), `coordinator` and `repair` (4), `node` and `store` (5), `testing` (6).
+//! `client` (3), `coordinator`, `repair` and `store` (4), `node` and `remote` (5), `testing` (6).
 
 pub mod base;
 pub mod causality;
@@ -12,10 +12,13 @@ pub mod coordinator;
 pub mod membership;
 pub mod node;
 pub mod remote;
+pub mod repair;
 pub mod replica;
 pub mod ring;
 pub mod storage;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod wire;
 
 pub use base::{Env, Error, ErrorKind, Result, Settings};

@@ -95,3 +95,20 @@ async fn quorum_sizes_are_checked_before_anything_is_stored() {
     assert_eq!(db.put(vec![0; 4097], "v").await.unwrap_err().kind(), ErrorKind::InvalidArgument);
     assert_eq!(db.put("k", vec![0; (8 << 20) + 1]).await.unwrap_err().kind(), ErrorKind::InvalidArgument);
 }
+
+#[tokio::test]
+async fn a_directory_keeps_what_was_written_and_locks_out_a_second_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { path: Some(directory.path().join("data")), ..Settings::default() };
+    let open = || async {
+        Node::open(settings.clone(), Env::system(tokio::runtime::Handle::current()).unwrap()).await
+    };
+    let node = open().await.unwrap();
+    at_once(node.default_bucket().put("k", "v")).unwrap();
+    assert_eq!(open().await.unwrap_err().kind(), ErrorKind::Locked);
+    let id = node.id().to_owned();
+    node.close(None).await.unwrap();
+    let again = open().await.unwrap();
+    assert_eq!(again.id(), id);
+    assert_eq!(at_once(again.default_bucket().get("k")).unwrap(), Some(Bytes::from("v")));
+}

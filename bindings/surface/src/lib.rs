@@ -13,6 +13,7 @@ mod connect;
 mod delivery;
 pub mod errors;
 mod flights;
+pub mod fork;
 mod op;
 pub mod options;
 mod park;

@@ -13,7 +13,7 @@ use ringkeep::base::error::{Error, ErrorKind, Result};
 use crate::flights::Flights;
 use crate::park::Parker;
 use crate::queue::Queue;
-use crate::runtime;
+use crate::{fork, runtime};
 use crate::scope::Scope;
 
 /// What an operation may do, as far as ending it early matters.
@@ -66,7 +66,7 @@ impl Ticket {
     /// Asks the operation to end. Its completion still runs, once, with `Canceled` or with the result if that was sooner.
     pub fn cancel(&self) {
         if let Some((pid, abort)) = &self.0
-            && *pid == runtime::pid()
+            && *pid == fork::pid()
         {
             abort.abort();
         }
@@ -123,6 +123,25 @@ impl<T: Send + 'static> Op<T> {
                 }
             }
         })
+    }
+
+    /// Polls the operation once on this thread and gives it back if it does not end there. For callers that hold an
+    /// interpreter's lock: what is local ends here, and for the rest they let the lock go before they `wait`.
+    ///
+    /// # Errors
+    /// The operation itself, to be waited for or started.
+    pub fn now(self) -> Result<Result<T>, Self> {
+        let mut open = match self.0 {
+            Body::Ended(result) => return Ok(result),
+            Body::Open(open) => open,
+        };
+        if let Err(error) = open.check() {
+            return Ok(Err(error));
+        }
+        match open.poll_unwatched() {
+            Poll::Ready(result) => Ok(result),
+            Poll::Pending => Err(Self(Body::Open(open))),
+        }
     }
 
     /// Polls the operation once on this thread; what is left of it goes on on the runtime, and `done` runs on the
@@ -231,9 +250,13 @@ impl<T> Open<T> {
         if queue.is_forked() {
             return Poll::Ready(Err(runtime::forked()));
         }
+        self.poll_unwatched()
+    }
+
+    /// A poll that nothing wakes: whoever goes on polls again at once, so nothing that happens in between is missed.
+    fn poll_unwatched(&mut self) -> Poll<Result<T>> {
         let scope = Arc::clone(&self.scope);
         let _inside = scope.handle().enter();
-        // The runtime polls again with its own waker at once, so nothing that happens in between is missed.
         self.poll(&mut Context::from_waker(Waker::noop()))
     }
 }
@@ -280,7 +303,7 @@ impl<T: Send + 'static> Open<T> {
         if queue.is_closed() || self.check_life().is_err() {
             abort.abort();
         }
-        Ok(Ticket(Some((runtime::pid(), abort))))
+        Ok(Ticket(Some((fork::pid(), abort))))
     }
 }
 

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use ringkeep::base::error::Result;
 
 use crate::flights::Flights;
-use crate::runtime;
+use crate::fork;
 use crate::signal::SignalFd;
 
 /// A completion: the user's function with its result inside.
@@ -72,7 +72,7 @@ impl Queue {
             Wake::Callback(callback) => Alarm::Callback(callback),
         };
         Ok(Arc::new(Self {
-            pid: runtime::pid(),
+            pid: fork::pid(),
             alarm,
             state: Mutex::default(),
             drained: Condvar::new(),
@@ -167,7 +167,7 @@ impl Queue {
     }
 
     pub(crate) fn is_forked(&self) -> bool {
-        self.pid != runtime::pid()
+        self.pid != fork::pid()
     }
 
     /// Adds a completion and wakes the owner if it is the first; a closed queue drops it.

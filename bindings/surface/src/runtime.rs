@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 use ringkeep::base::error::{Error, ErrorKind, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use crate::fork::pid;
+
 /// More threads than this serve no embedded store; who wants them says so.
 const THREADS_DEFAULT_MAX: usize = 4;
 
@@ -18,11 +20,6 @@ struct Generation {
 }
 
 static FIRST: OnceLock<Box<Generation>> = OnceLock::new();
-
-/// The process that runs now. Asked anew each time: it is what tells a child from its parent.
-pub(crate) fn pid() -> u32 {
-    std::process::id()
-}
 
 /// The handle of this process's runtime; `threads` counts only for whoever starts it, 0 takes one for each core.
 pub(crate) fn handle(threads: u32) -> Result<Handle> {

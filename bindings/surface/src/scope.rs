@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use crate::delivery::Delivery;
 use crate::flights::Flights;
 use crate::queue::Queue;
-use crate::runtime;
+use crate::{fork, runtime};
 
 const OPEN: u8 = 0;
 const CLOSING: u8 = 1;
@@ -31,7 +31,7 @@ impl Scope {
     /// A scope on this process's runtime.
     pub(crate) fn new(threads: u32) -> Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            pid: runtime::pid(),
+            pid: fork::pid(),
             handle: runtime::handle(threads)?,
             state: AtomicU8::new(OPEN),
             flights: Flights::default(),
@@ -45,7 +45,7 @@ impl Scope {
 
     /// Whether this process is not the one that opened the store.
     pub(crate) fn is_forked(&self) -> bool {
-        self.pid != runtime::pid()
+        self.pid != fork::pid()
     }
 
     /// Whether `close` has been called.

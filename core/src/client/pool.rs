@@ -69,7 +69,11 @@ impl Pool {
         self.with_connection(address, move |connection| match connection {
             Ok(connection) => match check(connection.hello()) {
                 Ok(()) => connection.submit(&request, deadline, done),
-                Err(error) => done(Err(error)),
+                Err(error) => {
+                    // It may have become another since it was dialed: the next request dials anew.
+                    connection.close();
+                    done(Err(error));
+                }
             },
             Err(error) => done(Err(error)),
         });

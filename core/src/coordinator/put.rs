@@ -41,9 +41,7 @@ impl Coordinator {
             Requirement::of("w", request.level, &place.topology, place.spec(), place.partition, me)?;
         self.check_floor(request.floor)?;
         let mut mint = self.mint_of(request, &place);
-        let blind = request.context.is_none()
-            && place.spec().resolver == Resolver::Lww
-            && matches!(request.change, Change::Value(_));
+        let blind = request.context.is_none() && place.spec().resolver == Resolver::Lww;
         self.leave_event_loop_for_mint(&mint, request).await;
         let minted = self.mint(&mint, request.deadline).await?;
         let stored = self.replicate(&place, &requirement, &minted, request).await?;

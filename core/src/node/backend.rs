@@ -11,6 +11,7 @@ use crate::base::error::Result;
 use crate::base::ids::{Epoch, Time};
 use crate::base::settings::Settings;
 use crate::client::{ReadRequest, ScanRequest, ScannedPage, TopologySource, WriteRequest, Written};
+use crate::membership::chain::Change;
 use crate::ring::{BucketSpec, Topology};
 use crate::store::{Backend, Status};
 
@@ -63,7 +64,7 @@ impl Backend for NodeCore {
         Box::pin(async move {
             let _passage = self.gate.enter()?;
             self.joined().await?;
-            self.topology.create_bucket(spec, deadline).await
+            self.propose(&Change::CreateBucket(spec), deadline).await.map(drop)
         })
     }
 
@@ -113,11 +114,11 @@ impl NodeCore {
         self.router.read(request).await
     }
 
-    pub(super) async fn write_anywhere(&self, request: &WriteRequest) -> Result<Written> {
+    pub(super) async fn write_anywhere(self: &Arc<Self>, request: &WriteRequest) -> Result<Written> {
         let serving = self.serving()?;
         if !self.topology.sealed() {
             // The first write fixes the owners: a member that joins later owns nothing until partitions can move.
-            self.topology.seal(request.deadline).await?;
+            self.propose(&Change::Seal, request.deadline).await?;
         }
         if serving.coordinator.owns(request.bucket, &request.key)? {
             return serving.coordinator.put(request).await;

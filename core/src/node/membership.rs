@@ -1,36 +1,79 @@
-//! The node's side of agreeing on the topology: what is stored, what is current, and the changes that this node asks for.
+//! The node's topology: what is stored and current, how a newer one is learned, and the addresses that go with it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::NodeCore;
-use crate::base::env::{BoxFuture, Deadline};
+use crate::base::env::{BoxFuture, Deadline, Env};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::ids::Epoch;
-use crate::client::TopologySource;
-use crate::ring::{BucketSpec, Topology};
+use crate::base::ids::{Epoch, NodeNumber, Time};
+use crate::client::{Peers, TopologySource};
+use crate::membership::{Heard, View};
+use crate::ring::Topology;
 use crate::storage::key::meta_key;
 use crate::storage::{Batch, Engine};
-use crate::wire::control::{decode_topology, encode_topology};
+use crate::wire::control::proto::{FetchTopology, Peer, TopologyReply};
+use crate::wire::control::{self, Kind, decode_topology, encode_topology};
+use crate::wire::{Request, Response};
 
 const TOPOLOGY: &str = "topology/current";
 
-/// The newest topology that this node has confirmed, and what leads to the next.
+/// The newest topology that this node has confirmed, and what it has heard of the members.
 #[derive(Debug)]
 pub(super) struct NodeTopology {
+    env: Env,
     engine: Arc<dyn Engine>,
+    peers: Arc<Peers>,
     current: watch::Sender<Option<Arc<Topology>>>,
+    view: Mutex<View>,
+    fetching: AtomicBool,
 }
 
 impl NodeTopology {
-    pub(super) fn load(engine: Arc<dyn Engine>) -> Result<Self> {
-        let stored = engine.get(&meta_key(TOPOLOGY))?.map(|bytes| decode_topology(&bytes)).transpose()?;
-        Ok(Self { engine, current: watch::Sender::new(stored.map(Arc::new)) })
+    /// The topology that an engine holds.
+    ///
+    /// # Errors
+    /// `Corruption` for a damaged one, and what the engine reports.
+    pub(super) fn stored(engine: &dyn Engine) -> Result<Option<Topology>> {
+        let damaged = |error: Error| Error::corrupt(format!("the stored topology: {}", error.message()));
+        let stored = engine.get(&meta_key(TOPOLOGY))?;
+        stored.map(|bytes| decode_topology(&bytes).map_err(damaged)).transpose()
     }
 
-    /// Stores a topology, then makes it current.
+    pub(super) fn new(
+        env: Env,
+        engine: Arc<dyn Engine>,
+        peers: Arc<Peers>,
+        stored: Option<Topology>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            env,
+            engine,
+            peers,
+            current: watch::Sender::new(stored.map(Arc::new)),
+            view: Mutex::default(),
+            fetching: AtomicBool::new(false),
+        })
+    }
+
+    /// Stores a topology if it is newer, then makes it current.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for one of another cluster, and what the engine reports.
     pub(super) async fn confirm(&self, topology: Topology) -> Result<()> {
+        if let Some(current) = self.current() {
+            if current.cluster != topology.cluster {
+                let text =
+                    format!("this node belongs to cluster {}, not {}", current.cluster, topology.cluster);
+                return Err(Error::invalid(text));
+            }
+            if current.epoch >= topology.epoch {
+                return Ok(());
+            }
+        }
         let mut batch = Batch::new();
         batch.put(meta_key(TOPOLOGY), encode_topology(&topology));
         let lsn = self.engine.apply(batch)?;
@@ -49,22 +92,77 @@ impl NodeTopology {
         self.current.borrow().as_ref().is_some_and(|topology| topology.sealed)
     }
 
-    pub(super) async fn seal(&self, _deadline: Deadline) -> Result<()> {
-        let topology = self.current().ok_or_else(crate::client::no_cluster)?;
-        self.confirm(topology.with_seal()).await
+    pub(super) fn view(&self) -> &Mutex<View> {
+        &self.view
     }
 
-    pub(super) async fn create_bucket(&self, spec: BucketSpec, _deadline: Deadline) -> Result<()> {
-        let topology = self.current().ok_or_else(crate::client::no_cluster)?;
-        match topology.bucket_named(&spec.name) {
-            Some(known) if known.same_as(&spec) => Ok(()),
-            Some(_) => Err(Error::invalid(format!("bucket {:?} exists with other rules", spec.name))),
-            None => self.confirm(topology.with_bucket(spec)?).await,
+    /// Takes what a peer says of itself, directly, or of others.
+    pub(super) fn take_peer(&self, peer: Peer, directly: bool) {
+        let node = NodeNumber(peer.number);
+        if node == NodeNumber(0)
+            || peer.address.is_empty()
+            || peer.address.len() > 260
+            || peer.now >= Time::LIMIT.0
+        {
+            return;
+        }
+        let heard = Heard {
+            address: peer.address,
+            start: peer.start,
+            sequence: peer.sequence,
+            epoch: control::epoch(peer.epoch),
+            now: Time(peer.now),
+        };
+        let mut view = self.view.lock();
+        if directly {
+            view.hear(node, heard, self.env.now());
+        } else {
+            view.take(node, heard);
+        }
+        if let Some(address) = view.address(node) {
+            self.peers.locate(node, address);
         }
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<Option<Arc<Topology>>> {
-        self.current.subscribe()
+    /// What this node knows of the others' addresses.
+    pub(super) fn known_peers(&self) -> Vec<Peer> {
+        let view = self.view.lock();
+        view.all()
+            .map(|(node, heard)| Peer {
+                number: node.0,
+                address: heard.address.clone(),
+                start: heard.start,
+                sequence: heard.sequence,
+                epoch: Some(heard.epoch.into()),
+                now: heard.now.0,
+            })
+            .collect()
+    }
+
+    async fn fetch_from(&self, address: &str, deadline: Deadline) -> Result<()> {
+        let ours = self.current();
+        let fetch = Kind::FetchTopology(FetchTopology {
+            cluster: ours.as_ref().map(|topology| topology.cluster.0.to_vec().into()).unwrap_or_default(),
+            have: ours.map(|topology| topology.epoch.into()),
+        });
+        let request = Request::Control(control::encode(fetch));
+        match self.peers.pool().call(address, request, deadline).await.and_then(Response::into_result)? {
+            Response::Control(bytes) => match control::accept_reply(control::decode(&bytes)?)? {
+                Kind::TopologyReply(reply) => self.take_reply(reply).await,
+                _ => Err(control::unexpected_reply("a request for the topology")),
+            },
+            _ => Err(control::unexpected_reply("a request for the topology")),
+        }
+    }
+
+    pub(super) async fn take_reply(&self, reply: TopologyReply) -> Result<()> {
+        for peer in reply.peers {
+            self.take_peer(peer, false);
+        }
+        match reply.topology {
+            Some(topology) => self.confirm(Topology::try_from(topology)?).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -73,35 +171,77 @@ impl TopologySource for NodeTopology {
         self.current.borrow().clone()
     }
 
-    fn refresh(&self, _least: Epoch, _deadline: Deadline) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async { Ok(()) })
+    fn refresh(&self, least: Epoch, deadline: Deadline) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let mut last_error = None;
+            for (_, address) in self.peers.addresses() {
+                if least > Epoch::default() && self.current().is_some_and(|topology| topology.epoch >= least)
+                {
+                    return Ok(());
+                }
+                let attempt = deadline.min(self.env.deadline(std::time::Duration::from_millis(500)));
+                if let Err(error) = self.fetch_from(&address, attempt).await {
+                    last_error = Some(error);
+                }
+            }
+            match last_error {
+                Some(error) if self.current().is_none_or(|topology| topology.epoch < least) => Err(error),
+                _ => Ok(()),
+            }
+        })
     }
 }
 
 impl NodeCore {
     /// Waits until this node is a member.
     pub(super) async fn joined(&self) -> Result<()> {
-        let mut watch = self.topology.watch();
-        while self.serving.get().is_none() {
+        let mut watch = self.activated.subscribe();
+        loop {
             if self.closed() {
                 return Err(Error::new(ErrorKind::Closed, "the store was closed"));
+            }
+            if *watch.borrow_and_update() {
+                return Ok(());
             }
             if watch.changed().await.is_err() {
                 return Err(Error::new(ErrorKind::Closed, "the store was closed"));
             }
         }
-        Ok(())
+    }
+
+    /// A newer topology: stored, made current, and served under if it names this node.
+    pub(super) async fn learn(self: &Arc<Self>, topology: Topology) -> Result<()> {
+        self.topology.confirm(topology).await?;
+        match self.topology.current() {
+            Some(current) => self.activate(&current).await,
+            None => Ok(()),
+        }
     }
 
     /// A peer told of an epoch: if it is newer, it is fetched in the background.
-    #[expect(clippy::unused_self, reason = "the chain of epochs lands next")]
-    pub(super) fn hear(&self, _epoch: Epoch) {}
+    pub(super) fn hear(self: &Arc<Self>, epoch: Epoch) {
+        let newer = self.topology.current().is_none_or(|topology| topology.epoch < epoch);
+        if !newer || self.topology.fetching.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let core = Arc::clone(self);
+        self.env.spawn(async move {
+            let deadline = core.env.deadline(core.settings.timeout());
+            // Nobody who has it may be reachable; the next announcement tries again.
+            let _fetched = core.topology.refresh(epoch, deadline).await;
+            core.topology.fetching.store(false, Ordering::Release);
+            if let Some(topology) = core.topology.current() {
+                let _activated = core.activate(&topology).await;
+            }
+        });
+    }
 
-    pub(super) async fn answer_control(
-        self: &Arc<Self>,
-        _bytes: bytes::Bytes,
-        _from_member: bool,
-    ) -> Result<bytes::Bytes> {
-        Err(Error::not_in_this_version("control messages"))
+    /// Fetches a topology that a request was made under, before the request is served.
+    pub(super) async fn catch_up(&self, epoch: Epoch) {
+        if self.topology.current().is_some_and(|topology| topology.epoch < epoch) {
+            let deadline = self.env.deadline(std::time::Duration::from_millis(self.settings.peer_timeout_ms));
+            // The request is then judged by what is known; its sender hears of a refusal.
+            let _fetched = self.topology.refresh(epoch, deadline).await;
+        }
     }
 }

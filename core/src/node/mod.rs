@@ -1,18 +1,22 @@
 //! Floor 5: the node. Builds, wires, starts, drains and stops everything: engine, clock, copies, coordinator, membership,
 //! connections. A node is a store; its operations run on the caller's thread as far as they need no network.
 
+mod agreement;
+mod announce;
 mod backend;
+mod control;
 mod identity;
+mod joining;
 mod membership;
 mod open;
 mod service;
 mod status;
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::base::env::{BoxFuture, Env};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -20,11 +24,13 @@ use crate::base::hlc::Hlc;
 use crate::base::settings::Settings;
 use crate::client::{Peers, Router, TopologySource};
 use crate::coordinator::{Coordinator, Lease};
+use crate::membership::Founders;
 use crate::replica::{Missed, Replica};
 use crate::ring::Topology;
 use crate::storage::Engine;
 use crate::store::Store;
 use crate::wire::Transport;
+use agreement::Seat;
 use identity::Identity;
 use membership::NodeTopology;
 
@@ -92,6 +98,12 @@ impl Node {
         self.core.unsettled()
     }
 
+    /// The engine underneath.
+    #[cfg(feature = "testing")]
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.core.engine
+    }
+
     /// Ends the node as `kill -9` would: nothing is flushed, no connection says goodbye.
     pub fn kill(&self) {
         self.core.gate.close();
@@ -122,6 +134,12 @@ pub(crate) struct NodeCore {
     serving: OnceLock<Serving>,
     address: OnceLock<String>,
     gate: Arc<Gate>,
+    founders: Option<Founders>,
+    seat: tokio::sync::Mutex<Seat>,
+    proposing: tokio::sync::Mutex<()>,
+    activating: tokio::sync::Mutex<()>,
+    activated: watch::Sender<bool>,
+    sequence: AtomicU64,
 }
 
 /// What a node has once it is a member.

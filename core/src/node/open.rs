@@ -1,8 +1,12 @@
 //! Starting a node, in order: settings, engine, identity, clock, topology, copies, network, tasks.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
+use super::agreement::Seat;
 use super::identity::Identity;
 use super::membership::NodeTopology;
 use super::service::Service;
@@ -14,18 +18,20 @@ use crate::base::ids::{ClusterId, NodeNumber, Time};
 use crate::base::settings::Settings;
 use crate::client::{Introduce, Peers, Pool, Router, TopologySource};
 use crate::coordinator::{Coordinator, Lease, Parts};
+use crate::membership::Founders;
+use crate::repair::{Exchange, Settle};
 use crate::replica::{Limits, Missed, Refusal, Replica};
 use crate::ring::bucket::BUCKET_DEFAULT;
 use crate::ring::topology::Member;
 use crate::ring::{BucketSpec, Location, Replicas, Topology};
-use crate::storage::{Engine, MemoryDisk, MemoryEngine};
+use crate::storage::{DiskEngine, DiskSettings, Engine, MemoryDisk, MemoryEngine};
 use crate::store::{Defaults, Store};
 use crate::wire::{Hello, Listener, Role, TcpTransport, Transport, VersionRange, serve};
 
 pub(super) async fn open(settings: Settings, env: Env) -> Result<Node> {
     settings.validate()?;
     let engine: Arc<dyn Engine> = match &settings.path {
-        Some(_) => return Err(Error::not_in_this_version("path")),
+        Some(path) => Arc::new(DiskEngine::open(path, DiskSettings::new(&settings, env.boot()))?),
         None => Arc::new(MemoryEngine::open(&MemoryDisk::new(), settings.durability)?),
     };
     let transport = Arc::new(TcpTransport::new(&env, crate::wire::Limits::of(&settings)));
@@ -39,8 +45,13 @@ pub(super) async fn open_with(parts: NodeParts) -> Result<Node> {
         Some(address) => Some(transport.listen(address).await?),
         None => None,
     };
-    let core = build(settings, env, engine, transport).await?;
-    core.start(listener).await?;
+    let core = build(settings, env, Arc::clone(&engine), transport).await?;
+    if let Err(error) = core.start(listener).await {
+        core.env.stop();
+        // What stopped the start is the error to show.
+        let _closed = engine.close();
+        return Err(error);
+    }
     let store = Store::over(Arc::clone(&core) as Arc<dyn crate::store::Backend>, Defaults::default());
     Ok(Node { store, core })
 }
@@ -56,7 +67,11 @@ async fn build(
     let lease = Arc::new(Lease::new(Arc::clone(&engine), Arc::clone(&hlc), ahead));
     lease.extend(hlc.read(env.unix_ms()).next()).await?;
     let identity = Identity::start(engine.as_ref(), &env).await?;
-    let topology = Arc::new(NodeTopology::load(Arc::clone(&engine))?);
+    let seat = Seat::load(engine.as_ref())?;
+    let stored = NodeTopology::stored(engine.as_ref())?;
+    let own: Vec<&str> =
+        [&settings.listen, &settings.advertise].into_iter().flatten().map(String::as_str).collect();
+    let founders = Founders::of(&settings.seeds, &own);
     let peer_timeout = Duration::from_millis(settings.peer_timeout_ms);
     let core = Arc::new_cyclic(|weak: &std::sync::Weak<NodeCore>| {
         let me = weak.clone();
@@ -71,6 +86,7 @@ async fn build(
             Duration::from_millis(settings.connect_timeout_ms),
         );
         let peers = Arc::new(Peers::new(env.clone(), pool));
+        let topology = NodeTopology::new(env.clone(), Arc::clone(&engine), Arc::clone(&peers), stored);
         let source: Arc<dyn TopologySource> = Arc::clone(&topology) as Arc<dyn TopologySource>;
         let data_centre = Location::parse(&settings.location).ok().map(|l| l.data_centre().to_owned());
         let router = Router::new(env.clone(), Arc::clone(&peers), source, data_centre, peer_timeout);
@@ -88,6 +104,12 @@ async fn build(
             serving: OnceLock::new(),
             address: OnceLock::new(),
             gate: Arc::new(Gate::default()),
+            founders,
+            seat: tokio::sync::Mutex::new(seat),
+            proposing: tokio::sync::Mutex::default(),
+            activating: tokio::sync::Mutex::default(),
+            activated: watch::Sender::new(false),
+            sequence: AtomicU64::new(0),
         }
     });
     Ok(core)
@@ -106,17 +128,34 @@ impl NodeCore {
         let lease = Arc::clone(&self.lease);
         let env = self.env.clone();
         self.env.spawn(async move { lease.keep(env).await });
-        if self.topology.current().is_none() && (self.settings.create || self.settings.listen.is_none()) {
-            self.topology.confirm(self.found_alone()?).await?;
+        let alone = self.settings.create || self.settings.listen.is_none();
+        if self.topology.current().is_none() {
+            if alone {
+                let sealed = self.settings.listen.is_none();
+                self.topology.confirm(self.first_topology(vec![self.member()?], sealed)?).await?;
+            } else if self.settings.seeds.is_empty() {
+                return Err(Error::invalid(
+                    "this directory belongs to no cluster: give create to found one, or seeds to join one",
+                ));
+            }
         }
         if let Some(topology) = self.topology.current() {
             self.activate(&topology).await?;
         }
+        if self.settings.listen.is_some() {
+            self.load_addresses()?;
+            let core = Arc::clone(self);
+            self.env.spawn(async move { core.announce().await });
+        }
+        if self.serving.get().is_none() {
+            let core = Arc::clone(self);
+            self.env.spawn(async move { core.become_member().await });
+        }
         Ok(())
     }
 
-    /// The first topology of a cluster that this node founds by itself. Without a port nobody can join later.
-    fn found_alone(&self) -> Result<Topology> {
+    /// The first topology of a new cluster. Without a port nobody can join later, so the owners are fixed at once.
+    pub(super) fn first_topology(&self, members: Vec<Member>, sealed: bool) -> Result<Topology> {
         let mut cluster = [0; 16];
         let mut key = [0; 16];
         for bytes in [&mut cluster, &mut key] {
@@ -129,8 +168,8 @@ impl NodeCore {
             key,
             self.settings.partitions,
             self.default_bucket(),
-            vec![self.member()?],
-            self.settings.listen.is_none(),
+            members,
+            sealed,
         )
     }
 
@@ -153,6 +192,7 @@ impl NodeCore {
     /// Starts to serve, once the topology names this node.
     pub(super) async fn activate(self: &Arc<Self>, topology: &Topology) -> Result<()> {
         let Some(member) = topology.member_with_id(&self.identity.id) else { return Ok(()) };
+        let _turn = self.activating.lock().await;
         if self.serving.get().is_some() {
             return Ok(());
         }
@@ -177,8 +217,29 @@ impl NodeCore {
             peer_timeout: Duration::from_millis(self.settings.peer_timeout_ms),
             clock_skew_max_ms: self.settings.clock_skew_max_ms,
         });
-        // A second activation that raced with this one has built the same.
+        self.settle(&replica)?;
+        // Set once: activations take turns.
         let _first = self.serving.set(Serving { replica, coordinator });
+        self.activated.send_replace(true);
+        Ok(())
+    }
+
+    /// Starts to pay debts, the first of which is to learn what this node missed while it was away.
+    fn settle(&self, replica: &Arc<Replica>) -> Result<()> {
+        let source = Arc::clone(&self.topology) as Arc<dyn TopologySource>;
+        let peer_timeout = Duration::from_millis(self.settings.peer_timeout_ms);
+        let exchange = Exchange::new(
+            self.env.clone(),
+            Arc::clone(replica),
+            Arc::clone(&self.peers),
+            Arc::clone(&source),
+            Arc::clone(&self.lease),
+            peer_timeout,
+        );
+        let missed = Arc::clone(&self.missed);
+        let settle = Settle::new(self.env.clone(), exchange, Arc::clone(replica), source, missed);
+        settle.note_all()?;
+        self.env.spawn(settle.run());
         Ok(())
     }
 

@@ -30,7 +30,8 @@ impl Handler for Service {
         let Some(core) = self.core.upgrade() else {
             return Box::pin(std::future::ready(Response::Failed(closed())));
         };
-        let from_member = peer.hello().role == Role::Member;
+        // A member that dialed before it was one is still greeted as a joiner on that connection.
+        let from_member = peer.hello().role != Role::Client;
         Box::pin(async move {
             match core.answer(request, from_member).await {
                 Ok(response) => response,
@@ -57,8 +58,14 @@ impl NodeCore {
         }
         match request {
             Request::Control(bytes) => self.answer_control(bytes, from_member).await.map(Response::Control),
-            Request::Apply { route, key, record, .. } => self.apply(route, &key, &record).await,
-            Request::Fetch { route, key, full } => self.fetch(route, &key, full),
+            Request::Apply { route, key, record, .. } => {
+                self.catch_up(route.epoch).await;
+                self.apply(route, &key, &record).await
+            }
+            Request::Fetch { route, key, full } => {
+                self.catch_up(route.epoch).await;
+                self.fetch(route, &key, full)
+            }
             page @ Request::Page { .. } => self.page(page),
             write @ Request::Write { .. } => self.coordinate_write(write, from_member).await,
             Request::Read { route, key, need, timeout_ms } => {
@@ -94,12 +101,10 @@ impl NodeCore {
         let serving = self.serving().map_err(Response::Failed)?;
         let bucket = topology.buckets.get(&route.bucket);
         let Some(bucket) = bucket else {
-            self.hear(route.epoch);
             return Err(Response::NotOwner { epoch: topology.epoch });
         };
         let owners = topology.owners(route.partition, &bucket.n);
         if !owners.contains(&serving.replica.number()) {
-            self.hear(route.epoch);
             return Err(Response::NotOwner { epoch: topology.epoch });
         }
         if topology.partition_of(route.bucket, key) != route.partition {

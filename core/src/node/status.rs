@@ -1,6 +1,7 @@
 //! What a node says of itself and its cluster.
 
 use super::NodeCore;
+use crate::base::NodeNumber;
 use crate::client::TopologySource;
 use crate::ring::Topology;
 use crate::store::{MemberInfo, Status};
@@ -87,7 +88,16 @@ impl NodeCore {
 }
 
 impl NodeCore {
-    fn member_info(&self, topology: &Topology, number: crate::base::NodeNumber) -> MemberInfo {
+    fn state_of(&self, number: NodeNumber, me: bool) -> &'static str {
+        let heard = self.topology.view().lock().is_up(number, self.env.now(), self.patience());
+        match (me || heard, self.peers.avoided(number)) {
+            (true, true) if !me => "suspect",
+            (true, _) => "up",
+            (false, _) => "down",
+        }
+    }
+
+    fn member_info(&self, topology: &Topology, number: NodeNumber) -> MemberInfo {
         let member = topology.members.get(&number);
         let me = self.serving.get().is_some_and(|serving| serving.replica.number() == number);
         MemberInfo {
@@ -99,7 +109,7 @@ impl NodeCore {
                 self.peers.address(number).map(|address| address.to_string()).unwrap_or_default()
             },
             location: member.map(|member| member.location.as_str().to_owned()).unwrap_or_default(),
-            state: if me { "up" } else { "down" }.to_owned(),
+            state: self.state_of(number, me).to_owned(),
             owns: topology.share(number),
             hints_pending: self.missed.owed_to(number) as u64,
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,4 +1,4 @@
-//! Floor 5: the operations that a node and a client share, as an application sees them.
+//! Floor 4: the operations that a node and a client share, as an application sees them.
 //! A `Store` hands out `Bucket`s; an operation is a builder that is a future, and dropping it cancels it. Every
 //! operation that can finish without the network or a wait for the disk is ready at its first poll.
 

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -56,6 +56,7 @@ pub struct Connection {
     pending: Mutex<Pending>,
     /// Wakes the sweeper for a deadline earlier than it expects.
     sweep: Notify,
+    open: AtomicBool,
     closing: CancellationToken,
     /// Why the connection ended.
     reason: Mutex<Option<Error>>,
@@ -118,6 +119,7 @@ impl Connection {
             handler,
             pending: Mutex::default(),
             sweep: Notify::new(),
+            open: AtomicBool::new(true),
             closing: CancellationToken::new(),
             reason: Mutex::new(None),
             answering: AtomicU32::new(0),
@@ -201,7 +203,7 @@ impl Connection {
     /// Whether requests are taken.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        !self.closing.is_cancelled()
+        self.open.load(Ordering::Acquire)
     }
 
     /// Waits until the connection has ended.
@@ -219,6 +221,7 @@ impl Connection {
         if let Some(reason) = reason {
             self.reason.lock().get_or_insert(reason);
         }
+        self.open.store(false, Ordering::Release);
         let waiting = self.pending.lock().close();
         self.closing.cancel();
         self.sender.close();
@@ -251,11 +254,14 @@ impl Connection {
         loop {
             let received = tokio::select! {
                 biased;
-                () = &mut closing => return,
                 received = receiver.receive(&mut frames) => received,
+                () = &mut closing => return,
             };
             // Whole frames before a bad one count; then it ends.
             for frame in frames.drain(..) {
+                if !self.is_open() {
+                    return;
+                }
                 if let Err(error) = self.take_frame(frame) {
                     return self.end(Some(error));
                 }

@@ -4,25 +4,16 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use bytes::BytesMut;
-use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::frame::{Frame, FrameDecoder};
-use super::hello::HELLO_BYTES_MAX;
 use super::limits::Limits;
-use super::transport::{Duplex, FrameReceiver, Listener, Transport};
+use super::transport::{Duplex, Listener, Transport};
 use crate::base::env::{BoxFuture, Env};
 use crate::base::error::{Error, Result};
 use crate::base::settings::parse_address;
 
+mod inbox;
 mod outbox;
-
-/// Room for reading at first; doubled when a read fills it.
-const READ_BYTES_MIN: usize = 8 << 10;
-/// Past this, larger reads gain nothing.
-const READ_BYTES_MAX: usize = 128 << 10;
 
 /// TCP on the tasks of an environment.
 #[derive(Clone)]
@@ -48,15 +39,8 @@ impl TcpTransport {
         stream.set_nodelay(true).map_err(|error| Error::io(format!("TCP_NODELAY to {remote}"), error))?;
         let (reader, writer) = stream.into_split();
         let sender = outbox::open(&self.env, writer, self.limits.peer_bytes_in_flight_max, &remote);
-        let receiver = TcpReceiver {
-            reader,
-            buffer: BytesMut::new(),
-            decoder: FrameDecoder::new(HELLO_BYTES_MAX),
-            frame_bytes_max: usize::try_from(self.limits.frame_bytes_max).unwrap_or(usize::MAX),
-            read_bytes: READ_BYTES_MIN,
-            remote: remote.clone(),
-        };
-        Ok(Duplex { sender, receiver: Box::new(receiver), remote })
+        let receiver = Box::new(inbox::open(reader, self.limits.frame_bytes_max, &remote));
+        Ok(Duplex { sender, receiver, remote })
     }
 }
 
@@ -99,75 +83,6 @@ impl Listener for Accepting {
             let (stream, remote) =
                 accepted.map_err(|error| Error::io(format!("accepting on {}", self.bound), error))?;
             self.transport.duplex(stream, remote.to_string())
-        })
-    }
-}
-
-struct TcpReceiver {
-    reader: OwnedReadHalf,
-    buffer: BytesMut,
-    decoder: FrameDecoder,
-    /// The limit that holds after the hello.
-    frame_bytes_max: usize,
-    read_bytes: usize,
-    remote: String,
-}
-
-impl fmt::Debug for TcpReceiver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TcpReceiver({})", self.remote)
-    }
-}
-
-impl TcpReceiver {
-    /// Reads what has arrived; false at the end of the stream.
-    async fn fill(&mut self) -> Result<bool> {
-        // The decoder has made room for the rest of a frame that has begun; a little room is not worth a read.
-        if self.buffer.capacity() - self.buffer.len() < self.read_bytes / 4 {
-            self.buffer.reserve(self.read_bytes);
-        }
-        let room = self.buffer.capacity() - self.buffer.len();
-        let read = self.reader.read_buf(&mut self.buffer).await;
-        let read = read.map_err(|error| Error::io(format!("reading from {}", self.remote), error))?;
-        if read == room {
-            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
-        }
-        if read == 0 && !self.buffer.is_empty() {
-            let bytes = self.buffer.len();
-            return Err(Error::corrupt(format!("the stream ends {bytes} bytes into a frame")));
-        }
-        Ok(read > 0)
-    }
-}
-
-impl FrameReceiver for TcpReceiver {
-    fn receive_hello(&mut self) -> BoxFuture<'_, Result<Option<Frame>>> {
-        Box::pin(async move {
-            loop {
-                if let Some(frame) = self.decoder.decode(&mut self.buffer)? {
-                    self.decoder.set_frame_bytes_max(self.frame_bytes_max);
-                    return Ok(Some(frame));
-                }
-                if !self.fill().await? {
-                    return Ok(None);
-                }
-            }
-        })
-    }
-
-    fn receive<'a>(&'a mut self, into: &'a mut Vec<Frame>) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(async move {
-            loop {
-                while let Some(frame) = self.decoder.decode(&mut self.buffer)? {
-                    into.push(frame);
-                }
-                if !into.is_empty() {
-                    return Ok(true);
-                }
-                if !self.fill().await? {
-                    return Ok(false);
-                }
-            }
         })
     }
 }

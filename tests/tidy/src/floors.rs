@@ -4,7 +4,7 @@
 use crate::source::{Finding, Source, line_at, words};
 
 /// Each module of the core with its floor.
-pub const FLOORS: [(&str, u8); 14] = [
+pub const FLOORS: [(&str, u8); 15] = [
     ("base", 0),
     ("causality", 1),
     ("ring", 1),
@@ -18,6 +18,7 @@ pub const FLOORS: [(&str, u8); 14] = [
     ("repair", 4),
     ("store", 4),
     ("node", 5),
+    ("remote", 5),
     ("testing", 6),
 ];
 

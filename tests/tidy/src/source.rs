@@ -82,6 +82,9 @@ fn language(path: &str, text: &str) -> Language {
         Some("js" | "mjs" | "cjs" | "ts") => Language::JavaScript,
         Some("c" | "h" | "hpp" | "cpp") => Language::C,
         Some("sh") => Language::Shell,
+        _ if text.starts_with("#!") && text.lines().next().is_some_and(|line| line.contains("python")) => {
+            Language::Python
+        }
         _ if text.starts_with("#!") => Language::Shell,
         _ => Language::Other,
     }
@@ -230,6 +233,7 @@ mod tests {
     #[test]
     fn scripts_are_known_by_their_first_line() {
         assert_eq!(Source::new("scripts/lane", "#!/usr/bin/env bash\n").language, Language::Shell);
+        assert_eq!(Source::new("scripts/samples", "#!/usr/bin/env python3\n").language, Language::Python);
         assert_eq!(Source::new("Makefile", "test:\n").language, Language::Other);
     }
 }

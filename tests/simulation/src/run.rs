@@ -1,0 +1,244 @@
+//! One run: a cluster is founded, clients work while faults happen, everything heals, and what is left is judged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringkeep::base::settings::Durability;
+use ringkeep::base::{BucketId, Env, NodeNumber};
+use ringkeep::ring::{BucketSpec, Replicas, Resolver};
+use ringkeep::storage::Engine;
+use ringkeep::storage::key::{DATA, split_data_key};
+use ringkeep::{Result, ring};
+
+use crate::checkers::convergence::{Holding, owners_agree};
+use crate::checkers::{Violation, check};
+use crate::client::{Client, Recorder};
+use crate::clock::{SkewedClock, Stopwatch};
+use crate::cluster::{Cluster, PARTITIONS, Plan};
+use crate::faults::{Extent, Fault, schedule};
+use crate::history::{History, Key, Space};
+use crate::log::Log;
+use crate::workload::{Shape, Workload};
+
+/// How much happens in a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// The machines.
+    pub nodes: u32,
+    /// The clients.
+    pub clients: u32,
+    /// How long clients work and faults happen, in simulated milliseconds.
+    pub duration_ms: u64,
+    /// What clients do.
+    pub shape: Shape,
+}
+
+impl Default for Scale {
+    fn default() -> Self {
+        Self { nodes: 5, clients: 6, duration_ms: 20_000, shape: Shape { keys: 4, pause_ms_max: 250 } }
+    }
+}
+
+/// How long everything may take to settle once it has healed.
+const SETTLE_MS_MAX: u64 = 120_000;
+
+/// How much of a finding a failure shows.
+const FOUND_CHARS_MAX: usize = 400;
+
+/// What became of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// Everything that happened.
+    pub log: Log,
+    /// What clients asked and were told.
+    pub history: History,
+    /// What was broken.
+    pub violations: Vec<Violation>,
+}
+
+impl Report {
+    /// How many operations succeeded.
+    #[must_use]
+    pub fn succeeded(&self) -> usize {
+        self.history.operations().iter().filter(|one| one.acked() || one.shown().is_some()).count()
+    }
+
+    /// How often each promise was broken, with the first finding, and how to see it again; none if none was.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        if self.violations.is_empty() {
+            return None;
+        }
+        let mut promises: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+        for violation in &self.violations {
+            promises.entry(violation.promise).or_insert((0, &violation.found)).0 += 1;
+        }
+        let line = |(promise, (count, found)): (&str, (usize, &str))| {
+            let found: String = found.chars().take(FOUND_CHARS_MAX).collect();
+            format!("\n  {promise}: {count} times, first {found}")
+        };
+        let found: String = promises.into_iter().map(line).collect();
+        let seed = self.seed;
+        Some(format!("seed {seed} (RINGKEEP_SEED={seed} shows its log){found}"))
+    }
+}
+
+/// Runs a seed on a thread of its own time.
+#[must_use]
+pub fn run(seed: u64, scale: Scale) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime without a network driver needs nothing from the system");
+    runtime.block_on(simulate(seed, scale, runtime.handle().clone()))
+}
+
+async fn simulate(seed: u64, scale: Scale, handle: tokio::runtime::Handle) -> Report {
+    // The simulation's own environment: its wall clock is never read.
+    let probe = Env::new(handle.clone(), Arc::new(ringkeep::base::env::SystemClock), seed, String::new());
+    let stopwatch = Stopwatch::start(&probe);
+    let env = Env::new(handle, Arc::new(SkewedClock::new(stopwatch.clone())), seed, String::new());
+    // Two of three seeds sync before each acknowledgement and may lose power often; the others may lose it once.
+    let durability = if seed % 3 == 2 { Durability::Interval } else { Durability::Sync };
+    let cluster = Cluster::new(Plan { seed, nodes: scale.nodes, durability }, &env, &stopwatch);
+    let recorder = Recorder::new(stopwatch.clone());
+    let mut violations = Vec::new();
+    if let Err(error) = found(&cluster).await {
+        violations.push(Violation { promise: "a cluster comes up", found: error.to_string() });
+    } else {
+        cluster.network().record();
+        disturb(&cluster, &recorder, &env, seed, scale, durability).await;
+        violations.extend(settle(&cluster, &recorder, &env).await);
+        violations.extend(converged(&cluster));
+        audit(&cluster, &recorder, scale).await;
+    }
+    for delivery in cluster.network().take_log() {
+        recorder.note(&format!("{delivery:?}"));
+    }
+    cluster.end_all();
+    env.stop();
+    let book = recorder.book();
+    violations.extend(check(&book.history));
+    Report { seed, log: book.log, history: book.history, violations }
+}
+
+/// Starts the machines, and makes the buckets before anybody writes.
+async fn found(cluster: &Cluster) -> Result<()> {
+    cluster.start_all().await?;
+    for space in Space::ALL {
+        let resolver = if space == Space::Registers { Resolver::Lww } else { Resolver::Siblings };
+        let spec = BucketSpec { resolver, ..BucketSpec::named(space.name(), Replicas::Count(3)) };
+        if let Some(first) = cluster.live(0) {
+            first.node.create_bucket(spec).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Clients work while faults happen.
+async fn disturb(
+    cluster: &Cluster,
+    recorder: &Recorder,
+    env: &Env,
+    seed: u64,
+    scale: Scale,
+    durability: Durability,
+) {
+    let stopwatch = Stopwatch::start(env);
+    for number in 0..scale.clients {
+        let client = Client::new(number, cluster.clone(), recorder.clone());
+        let workload = Workload::new(seed, number, scale.shape);
+        env.spawn(client.work(env.clone(), workload, stopwatch.clone(), scale.duration_ms));
+    }
+    let extent = Extent {
+        nodes: scale.nodes,
+        duration_ms: scale.duration_ms,
+        down_max: 2,
+        crashes_max: if durability == Durability::Sync { 8 } else { 1 },
+        skew_ms_max: 20_000,
+    };
+    for timed in schedule(seed, extent) {
+        let wait = timed.at_ms.saturating_sub(stopwatch.elapsed_ms());
+        env.sleep(Duration::from_millis(wait)).await;
+        recorder.note(&format!("fault {:?}", timed.fault));
+        cluster.apply(&timed.fault);
+    }
+    // Clients that still wait for an answer get one or run into their deadline.
+    let wait = scale.duration_ms.saturating_sub(stopwatch.elapsed_ms()) + 10_000;
+    env.sleep(Duration::from_millis(wait)).await;
+}
+
+/// Everything heals; waits until every node is done with what it owes.
+async fn settle(cluster: &Cluster, recorder: &Recorder, env: &Env) -> Option<Violation> {
+    cluster.apply(&Fault::Heal);
+    cluster.apply(&Fault::Links { delay_ms: 1, jitter_ms: 0, lost_per_million: 0 });
+    for node in cluster.numbers().filter(|node| cluster.live(*node).is_none()) {
+        cluster.apply(&Fault::Restart { node });
+    }
+    let stopwatch = Stopwatch::start(env);
+    while stopwatch.elapsed_ms() < SETTLE_MS_MAX {
+        env.sleep(Duration::from_millis(500)).await;
+        if cluster.settled() {
+            recorder.note(&format!("settled after {} ms", stopwatch.elapsed_ms()));
+            return None;
+        }
+    }
+    let found = cluster.unsettled();
+    recorder.note(&format!("not settled: {found}"));
+    Some(Violation { promise: "a healed cluster settles", found })
+}
+
+/// Compares what the owners hold, before any read could mend it.
+fn converged(cluster: &Cluster) -> Vec<Violation> {
+    let mut holdings = BTreeMap::new();
+    let mut numbers = BTreeMap::new();
+    for machine in cluster.numbers() {
+        let (Some(live), Some(engine)) = (cluster.live(machine), cluster.engine(machine)) else { continue };
+        numbers.insert(live.node.id().to_owned(), NodeNumber(machine));
+        match holding(engine.as_ref()) {
+            Ok(held) => drop(holdings.insert(NodeNumber(machine), held)),
+            Err(error) => {
+                return vec![Violation { promise: "what is stored can be read", found: error.to_string() }];
+            }
+        }
+    }
+    let Some(table) = cluster.live(0).and_then(|live| live.node.ring().ok()) else {
+        return vec![Violation { promise: "a healed cluster settles", found: "m0 is down".to_owned() }];
+    };
+    let owners = |bucket, key: &[u8]| {
+        let partition = ring::partition(ring::token(BucketId(bucket), key), PARTITIONS);
+        let ids = table.get(usize::from(partition.0)).cloned().unwrap_or_default();
+        ids.iter().filter_map(|id| numbers.get(id).copied()).collect()
+    };
+    owners_agree(&holdings, owners)
+}
+
+fn holding(engine: &dyn Engine) -> Result<Holding> {
+    let mut held = Holding::new();
+    let mut from = vec![DATA];
+    loop {
+        let page = engine.scan(&from, &[DATA + 1], 1_000, 1 << 20)?;
+        for (key, record) in &page.items {
+            let parts = split_data_key(key)?;
+            held.insert((parts.bucket.0, parts.key), record.clone());
+        }
+        match page.items.last() {
+            Some((last, _)) if page.more => from = [last, &[0][..]].concat(),
+            _ => return Ok(held),
+        }
+    }
+}
+
+/// Reads every key once more, each at another node; the checkers judge these reads like all others.
+async fn audit(cluster: &Cluster, recorder: &Recorder, scale: Scale) {
+    let mut auditor = Client::new(scale.clients, cluster.clone(), recorder.clone());
+    for space in Space::ALL {
+        for number in 0..scale.shape.keys {
+            let node = number % scale.nodes;
+            if let Some(live) = cluster.live(node) {
+                auditor.read(Key { space, number }, node, &live).await;
+            }
+        }
+    }
+}
