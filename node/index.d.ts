@@ -12,15 +12,19 @@ export type Consistency = 'one' | 'quorum' | 'all' | 'local_one' | 'local_quorum
 /** What a bucket shows when a key has several live siblings. */
 export type Resolver = 'lww' | 'siblings'
 
-export interface Common {
+/** What ends an operation early. */
+export interface Abortable {
+  /** Aborting it rejects the operation with a CanceledError whose cause is the signal's reason. */
+  signal?: AbortSignal | undefined
+}
+
+export interface Common extends Abortable {
   /** A named level; not together with `r` or `w`. */
   consistency?: Consistency | undefined
   /** How long the operation may take. */
   timeout?: number | undefined
   /** Whether fallbacks count. Not in this version. */
   sloppy?: boolean | undefined
-  /** Aborting it rejects the operation with a CanceledError whose cause is the signal's reason. */
-  signal?: AbortSignal | undefined
 }
 
 export interface ReadOptions extends Common {
@@ -119,7 +123,7 @@ export class Bucket<V = Buffer> {
   /** Deletes what it sees and gives how many. */
   clear(o?: ScanOptions): Promise<number>
   /** Not in this version. */
-  explain(key: Bytes, o?: { signal?: AbortSignal | undefined }): Promise<Explanation>
+  explain(key: Bytes, o?: Abortable): Promise<Explanation>
 }
 
 /** Not in this version. */
@@ -154,7 +158,7 @@ export interface Status {
 export interface Job {
   /** 0 to 1. */
   readonly progress: number
-  done(o?: { signal?: AbortSignal | undefined }): Promise<void>
+  done(o?: Abortable): Promise<void>
   cancel(): Promise<void>
 }
 
@@ -185,12 +189,12 @@ export interface ClusterEvent {
 }
 
 export interface ClusterAdmin {
-  status(): Promise<Status>
+  status(o?: Abortable): Promise<Status>
   /** For each partition the ids of its owners, in order of preference. */
-  ring(): Promise<string[][]>
+  ring(o?: Abortable): Promise<string[][]>
   /** Creating one that exists with the same rules does nothing. */
-  createBucket(name: string, o?: BucketRules): Promise<void>
-  buckets(): Promise<BucketInfo[]>
+  createBucket(name: string, o?: BucketRules & Abortable): Promise<void>
+  buckets(o?: Abortable): Promise<BucketInfo[]>
   /** Not in this version. */
   leave(): Promise<Job>
   /** Not in this version. */
@@ -204,7 +208,7 @@ export interface ClusterAdmin {
   /** Not in this version. */
   dropBucket(name: string): Promise<Job>
   /** Not in this version. */
-  events(o?: { signal?: AbortSignal | undefined }): AsyncIterableIterator<ClusterEvent>
+  events(o?: Abortable): AsyncIterableIterator<ClusterEvent>
 }
 
 /** A node or a client: the same operations. Itself its default bucket. */
@@ -219,7 +223,7 @@ export class Store extends Bucket<Buffer> implements AsyncDisposable {
   /** Waits for operations under way, at most so long. Closing twice is closing once. */
   close(o?: { timeout?: number | undefined }): Promise<void>
   /** Resolves once operations can be served. */
-  ready(o?: { timeout?: number | undefined; signal?: AbortSignal | undefined }): Promise<void>
+  ready(o?: { timeout?: number | undefined } & Abortable): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -240,7 +244,7 @@ export interface TlsConfig {
   readonly [field: string]: unknown
 }
 
-export interface OpenOptions {
+export interface OpenOptions extends Abortable {
   /** `host:port` to listen on; port 0 takes a free one. Without it: no port, a cluster of one. */
   listen?: string | undefined
   /** The address that others reach this node at, where it differs from `listen`. */
@@ -267,7 +271,7 @@ export interface OpenOptions {
   config?: Record<string, unknown> | string | undefined
 }
 
-export interface ConnectOptions {
+export interface ConnectOptions extends Abortable {
   /** For calls and buckets that say nothing else. */
   consistency?: Consistency | undefined
   /** For calls that say nothing else. */

@@ -1,8 +1,8 @@
 'use strict'
 // Administration of the cluster that a store belongs to: the compiled part speaks JSON, in the names of all languages.
 
-const { run, now } = require('./operations.js')
-const { bucketRules } = require('./options.js')
+const { run, now, signalOf } = require('./operations.js')
+const { bucketRules, checkNames, checkObject } = require('./options.js')
 const { show } = require('./codec.js')
 const { invalid, notInThisVersion } = require('./errors.js')
 
@@ -13,21 +13,23 @@ class ClusterAdmin {
     this.#native = native
   }
 
-  status() {
-    return this.#ask('status').then(status)
+  async status(o) {
+    return status(await this.#ask('status', o))
   }
 
-  ring() {
-    return this.#ask('ring')
+  async ring(o) {
+    return this.#ask('ring', o)
   }
 
-  buckets() {
-    return this.#ask('buckets').then((buckets) => buckets.map(bucket))
+  async buckets(o) {
+    return (await this.#ask('buckets', o)).map(bucket)
   }
 
-  async createBucket(name, o) {
+  async createBucket(name, o = {}) {
+    const { signal, ...rules } = checkObject(o)
     if (typeof name !== 'string') throw invalid(`the name of a bucket must be a string, not ${show(name)}`)
-    await this.#ask('create_bucket', JSON.stringify({ name, ...JSON.parse(bucketRules(o)) }))
+    const json = JSON.stringify({ name, ...JSON.parse(bucketRules(rules)) })
+    await this.#ask('create_bucket', { signal }, json)
   }
 
   leave() {
@@ -61,8 +63,9 @@ class ClusterAdmin {
     return { next, return: end, [Symbol.asyncIterator]() { return this } } // prettier-ignore
   }
 
-  #ask(command, json = '{}') {
-    return run((id) => this.#native.admin(id, command, json), undefined, undefined, (text) => text && JSON.parse(text))
+  #ask(command, o = {}, json = '{}') {
+    checkNames(o, ['signal'])
+    return run((id) => this.#native.admin(id, command, json), signalOf(o), undefined, JSON.parse)
   }
 }
 

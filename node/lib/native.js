@@ -2,14 +2,26 @@
 // Loads the compiled part, one file for each platform beside index.js.
 // The package has no install script: the file is in the published package, or `make node` has built it.
 
+const fs = require('node:fs')
 const path = require('node:path')
 
 /** The name of the compiled file: `ringkeep.linux-x64-gnu.node`. */
 function fileName() {
   const { platform, arch } = process
   if (platform !== 'linux') return `ringkeep.${platform}-${arch}.node`
-  const glibc = process.report?.getReport?.().header.glibcVersionRuntime
-  return `ringkeep.${platform}-${arch}-${glibc ? 'gnu' : 'musl'}.node`
+  return `ringkeep.${platform}-${arch}-${usesMusl() ? 'musl' : 'gnu'}.node`
+}
+
+/** Whether this Node.js was linked against musl: its loader's name stands near the start of the executable. */
+function usesMusl() {
+  const head = Buffer.alloc(4096)
+  const file = fs.openSync(process.execPath)
+  try {
+    fs.readSync(file, head)
+  } finally {
+    fs.closeSync(file)
+  }
+  return head.includes('/ld-musl-')
 }
 
 function load() {

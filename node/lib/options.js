@@ -81,7 +81,7 @@ function encode(options, names, apart) {
 
 const readOptions = (options) => encode(options, READ, ['signal'])
 const writeOptions = (options) => encode(options, WRITE, ['signal', 'context'])
-const connectOptions = (options) => encode(options, CONNECT, [])
+const connectOptions = (options) => encode(options, CONNECT, ['signal'])
 const bucketRules = (options) => encode(options, BUCKET, []) ?? '{}'
 
 /** The bytes of the context among a write's options. */

@@ -99,17 +99,17 @@ const client = (_, id) => new Client(INTERNAL, loop.takeStore(id))
 
 const OPEN = [
   ...['listen', 'advertise', 'seeds', 'create', 'location', 'admin', 'capacity', 'durability', 'partitions'],
-  ...['tls', 'insecure', 'config']
+  ...['tls', 'insecure', 'config', 'signal']
 ]
 
 async function open(path, o = {}) {
   checkNames(o, OPEN)
-  const { config, ...settings } = o
+  const { config, signal: _, ...settings } = o
   const directory = path === undefined ? undefined : pathText(path)
   const toml = typeof config === 'string' ? await read(config) : undefined
   const base = toml === undefined && config !== undefined ? checkObject(config) : {}
   const json = JSON.stringify({ ...base, ...given(settings) })
-  return run((id) => loop.open(id, directory, json, toml), undefined, undefined, node)
+  return run((id) => loop.open(id, directory, json, toml), signalOf(o), undefined, node)
 }
 
 /** The fields that are not undefined: one that is must not hide the configuration's. */
@@ -138,7 +138,7 @@ async function connect(uri = URI_DEFAULT, o = {}) {
   const other = uris.find((each) => typeof each !== 'string')
   if (other !== undefined) throw invalid(`the uri must be a string or an array of strings, not ${show(other)}`)
   const json = connectOptions(o)
-  return run((id) => loop.connect(id, uris, json), undefined, undefined, client)
+  return run((id) => loop.connect(id, uris, json), signalOf(o), undefined, client)
 }
 
 module.exports = { Store, Node, Client, open, connect, client, asyncDispose }

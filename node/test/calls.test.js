@@ -94,7 +94,11 @@ describe('signals', () => {
       () => db.count({ signal }),
       () => db.clear({ signal }),
       () => db.scan({ signal }).next(),
-      () => db.ready({ signal })
+      () => db.ready({ signal }),
+      () => db.cluster.status({ signal }),
+      () => db.cluster.createBucket('never', { signal }),
+      () => open(undefined, { signal }),
+      () => connect('ringkeep://127.0.0.1:1', { signal })
     ]) {
       await assert.rejects(call(), (error) => {
         assert.ok(error instanceof CanceledError)

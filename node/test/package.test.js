@@ -58,3 +58,12 @@ test('the_types_name_exactly_what_is_exported', () => {
   const declared = [...types.matchAll(/^export (?:class|function) (\w+)/gm)].map(([, name]) => name)
   assert.deepEqual([...new Set(declared)].sort(), Object.keys(ringkeep).sort())
 })
+
+test('the_quick_start_of_the_readme_runs', (t) => {
+  const readme = fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8')
+  const [, script] = /```js\n(.*?)```/s.exec(readme)
+  const dir = temporary(t)
+  fs.mkdirSync(path.join(dir, 'node_modules'))
+  fs.symlinkSync(ROOT, path.join(dir, 'node_modules', 'ringkeep'))
+  assert.equal(run(process.execPath, ['-e', script], dir), "Ada undefined\ncart:1 [ 'milk' ]\nmilk\n")
+})

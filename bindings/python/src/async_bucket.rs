@@ -115,7 +115,7 @@ impl AsyncBucket {
         limit: Option<&Object<'_>>,
         options: Option<&Named<'_>>,
     ) -> PyResult<AsyncScan> {
-        let handle = self.keyspace.scan(prefix, start, end, limit, options)?;
+        let handle = self.keyspace.scan(true, prefix, start, end, limit, options)?;
         Ok(AsyncScan {
             keyspace: Arc::clone(&self.keyspace),
             handle: Mutex::new(Some(handle)),
@@ -125,12 +125,12 @@ impl AsyncBucket {
 
     #[pyo3(signature = (*, prefix=None), text_signature = "($self, *, prefix=b'')")]
     fn count(&self, py: Python<'_>, prefix: Option<&Object<'_>>) -> PyResult<Py<PyAny>> {
-        self.keyspace.count(prefix)?.start(py, &self.loops)
+        self.keyspace.count(true, prefix)?.start(py, &self.loops)
     }
 
     #[pyo3(signature = (*, prefix=None), text_signature = "($self, *, prefix=b'')")]
     fn clear(&self, py: Python<'_>, prefix: Option<&Object<'_>>) -> PyResult<Py<PyAny>> {
-        self.keyspace.clear(prefix)?.start(py, &self.loops)
+        self.keyspace.clear(true, prefix)?.start(py, &self.loops)
     }
 
     #[pyo3(signature = (key, /))]

@@ -127,19 +127,19 @@ impl Bucket {
         limit: Option<&Object<'_>>,
         options: Option<&Named<'_>>,
     ) -> PyResult<Scan> {
-        Ok(Scan::items(&self.0, self.0.scan(prefix, start, end, limit, options)?))
+        Ok(Scan::items(&self.0, self.0.scan(false, prefix, start, end, limit, options)?))
     }
 
     /// How many keys have a value.
     #[pyo3(signature = (*, prefix=None), text_signature = "($self, *, prefix=b'')")]
     fn count(&self, py: Python<'_>, prefix: Option<&Object<'_>>) -> PyResult<Py<PyAny>> {
-        self.0.count(prefix)?.now(py)
+        self.0.count(false, prefix)?.away(py)
     }
 
     /// Deletes the keys that it sees, and says how many.
     #[pyo3(signature = (*, prefix=None), text_signature = "($self, *, prefix=b'')")]
     fn clear(&self, py: Python<'_>, prefix: Option<&Object<'_>>) -> PyResult<Py<PyAny>> {
-        self.0.clear(prefix)?.now(py)
+        self.0.clear(false, prefix)?.away(py)
     }
 
     /// Where a key lives (not in this version).
@@ -170,7 +170,7 @@ impl Bucket {
     }
 
     fn __iter__(&self) -> PyResult<Scan> {
-        Ok(Scan::keys(&self.0, self.0.scan(None, None, None, None, None)?))
+        Ok(Scan::keys(&self.0, self.0.scan(false, None, None, None, None, None)?))
     }
 
     fn __bool__(&self) -> bool {

@@ -30,6 +30,12 @@ where
         (self.finish)(py, value)
     }
 
+    /// As `now`, for what may read much: without the interpreter's lock from the start.
+    pub(crate) fn away(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let value = wait_away(py, self.op)?;
+        (self.finish)(py, value)
+    }
+
     /// The converted result if the operation ends at its first poll, else a `Pending` of the running loop.
     pub(crate) fn start(self, py: Python<'_>, loops: &Loops) -> PyResult<Py<PyAny>> {
         let Self { op, finish } = self;
@@ -46,10 +52,17 @@ pub(crate) fn wait<T>(py: Python<'_>, op: Op<T>) -> PyResult<T>
 where
     T: Send + 'static,
 {
-    let op = match op.now() {
-        Ok(result) => return result.map_err(|error| raise(py, &error)),
-        Err(op) => op,
-    };
+    match op.now() {
+        Ok(result) => result.map_err(|error| raise(py, &error)),
+        Err(op) => wait_away(py, op),
+    }
+}
+
+/// Waits for an operation without the interpreter's lock.
+pub(crate) fn wait_away<T>(py: Python<'_>, op: Op<T>) -> PyResult<T>
+where
+    T: Send + 'static,
+{
     let waiting = exit::Waiting::begin().map_err(|error| raise(py, &error))?;
     let mut raised = None;
     let result = py.detach(|| op.wait(|| interrupted(&mut raised)));

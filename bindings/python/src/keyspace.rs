@@ -197,21 +197,30 @@ impl Keyspace {
 
     pub(crate) fn scan(
         &self,
+        event_loop: bool,
         prefix: Option<&Object<'_>>,
         start: Option<&Object<'_>>,
         end: Option<&Object<'_>>,
         limit: Option<&Object<'_>>,
         options: Options<'_, '_>,
     ) -> PyResult<ScanHandle> {
-        Ok(self.handle.scan(scan_options(prefix, start, end, limit, options)?))
+        Ok(self.handle.scan(scan_options(event_loop, prefix, start, end, limit, options)?))
     }
 
-    pub(crate) fn count(&self, prefix: Option<&Object<'_>>) -> PyResult<Call<u64, impl Finish<u64> + use<>>> {
-        Ok(Call::new(self.handle.count(scan_options(prefix, None, None, None, None)?), to_int))
+    pub(crate) fn count(
+        &self,
+        event_loop: bool,
+        prefix: Option<&Object<'_>>,
+    ) -> PyResult<Call<u64, impl Finish<u64> + use<>>> {
+        Ok(Call::new(self.handle.count(scan_options(event_loop, prefix, None, None, None, None)?), to_int))
     }
 
-    pub(crate) fn clear(&self, prefix: Option<&Object<'_>>) -> PyResult<Call<u64, impl Finish<u64> + use<>>> {
-        Ok(Call::new(self.handle.clear(scan_options(prefix, None, None, None, None)?), to_int))
+    pub(crate) fn clear(
+        &self,
+        event_loop: bool,
+        prefix: Option<&Object<'_>>,
+    ) -> PyResult<Call<u64, impl Finish<u64> + use<>>> {
+        Ok(Call::new(self.handle.clear(scan_options(event_loop, prefix, None, None, None, None)?), to_int))
     }
 
     fn to_entry(self: &Arc<Self>) -> impl Finish<ringkeep_surface::Entry> + use<> {

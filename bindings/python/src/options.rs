@@ -39,8 +39,9 @@ pub(crate) fn write_options(given: Options<'_, '_>, context: Option<&Object<'_>>
     call_options(given, level.as_deref(), context)?.write().map_err(|error| raise(given.py(), &error))
 }
 
-/// The range of a scan, and how its pages are read.
+/// The range of a scan, and how its pages are read: by a thread that may wait for the disk, or for an event loop.
 pub(crate) fn scan_options(
+    event_loop: bool,
     prefix: Option<&Object<'_>>,
     start: Option<&Object<'_>>,
     end: Option<&Object<'_>>,
@@ -60,7 +61,7 @@ pub(crate) fn scan_options(
         start: bound("start", start)?,
         end: bound("end", end)?,
         limit,
-        read: read_options(given)?,
+        read: ReadOptions { event_loop, ..read_options(given)? },
     })
 }
 

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use ringkeep_surface::ScanHandle;
 
-use crate::call::{Call, wait};
+use crate::call::{Call, wait_away};
 use crate::keyspace::{Keyspace, pair};
 use crate::loops::Loops;
 
@@ -46,7 +46,7 @@ impl Scan {
         let Some(handle) = self.handle.lock().clone() else { return Ok(None) };
         let item = match handle.buffered() {
             Some(item) => Some(item),
-            None => wait(py, handle.next())?,
+            None => wait_away(py, handle.next())?,
         };
         let Some(item) = item else { return Ok(None) };
         match self.gives {

@@ -10,9 +10,8 @@ use crate::base::Env;
 use crate::base::error::Result;
 use crate::base::ids::{NodeNumber, PartitionId};
 use crate::client::{TopologySource, current};
-use crate::coordinator::quorum::majority;
 use crate::replica::{Missed, Replica};
-use crate::ring::{Consistency, Level, Topology};
+use crate::ring::{Consistency, Level, Topology, majority};
 
 /// The pause after a round in which some debt could not be paid: its owner is away and comes back in its own time.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::admin::{BucketInfo, Status};
 use super::backend::{Backend, bucket_infos};
 use super::bucket::Bucket;
-use super::options::check_timeout;
+use super::options::{check_sloppy, check_timeout};
 use crate::base::env::{BoxFuture, Env};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{PartitionId, Time};
@@ -95,12 +95,19 @@ impl Store {
         })
     }
 
+    /// The topology that operations are routed by, once there is one.
+    #[must_use]
+    pub fn topology(&self) -> Option<Arc<crate::ring::Topology>> {
+        self.0.backend.topology()
+    }
+
     /// Creates a bucket. Creating one that exists with the same rules does nothing.
     #[must_use]
     pub fn create_bucket(&self, spec: BucketSpec) -> BoxFuture<'static, Result<()>> {
         let store = Arc::clone(&self.0);
         Box::pin(async move {
-            spec.validate().map_err(|error| error.during("create_bucket"))?;
+            let checked = spec.validate().and_then(|()| check_sloppy(Some(spec.sloppy)));
+            checked.map_err(|error| error.during("create_bucket"))?;
             let timeout = store.defaults.timeout.unwrap_or(store.backend.settings().timeout());
             let deadline = store.backend.env().deadline(timeout);
             let created = Arc::clone(&store.backend).create_bucket(spec, deadline);

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -56,6 +56,7 @@ pub struct Connection {
     pending: Mutex<Pending>,
     /// Wakes the sweeper for a deadline earlier than it expects.
     sweep: Notify,
+    open: AtomicBool,
     closing: CancellationToken,
     /// Why the connection ended.
     reason: Mutex<Option<Error>>,
@@ -75,6 +76,7 @@ impl fmt::Debug for Connection {
 
 impl Connection {
     /// Connects and exchanges hellos. Whether the other side is the right one is for the caller to see from `hello()`.
+    /// The connection stays open until it is closed, even if nobody holds it.
     ///
     /// # Errors
     /// `Timeout` at the deadline, `Io` if nobody listens, `VersionMismatch`, and the other side's reason if it refuses.
@@ -118,6 +120,7 @@ impl Connection {
             handler,
             pending: Mutex::default(),
             sweep: Notify::new(),
+            open: AtomicBool::new(true),
             closing: CancellationToken::new(),
             reason: Mutex::new(None),
             answering: AtomicU32::new(0),
@@ -151,12 +154,13 @@ impl Connection {
         if let Err(error) = sent {
             // The end of the connection may have taken it in between; then its callback has run.
             let done = self.pending.lock().take(id);
-            // A sender that is closed stays closed: whoever looks for an open connection must dial anew.
-            if error.kind() == ErrorKind::Closed {
-                self.end(Some(error.clone()));
-            }
+            let ended = error.kind() == ErrorKind::Closed;
             if let Some(done) = done {
                 done(Err(error));
+            }
+            // The sender knew before the reader: whoever pools connections must not take this one again.
+            if ended {
+                self.end(None);
             }
         }
     }
@@ -205,7 +209,7 @@ impl Connection {
     /// Whether requests are taken.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        !self.closing.is_cancelled()
+        self.open.load(Ordering::Acquire)
     }
 
     /// Waits until the connection has ended.
@@ -223,6 +227,7 @@ impl Connection {
         if let Some(reason) = reason {
             self.reason.lock().get_or_insert(reason);
         }
+        self.open.store(false, Ordering::Release);
         let waiting = self.pending.lock().close();
         self.closing.cancel();
         self.sender.close();
@@ -255,11 +260,14 @@ impl Connection {
         loop {
             let received = tokio::select! {
                 biased;
-                () = &mut closing => return,
                 received = receiver.receive(&mut frames) => received,
+                () = &mut closing => return,
             };
             // Whole frames before a bad one count; then it ends.
             for frame in frames.drain(..) {
+                if !self.is_open() {
+                    return;
+                }
                 if let Err(error) = self.take_frame(frame) {
                     return self.end(Some(error));
                 }

@@ -1,4 +1,4 @@
-//! Frames: a header of 20 bytes (length, version, kind, request id, crc32) and a body. docs/FORMATS.md has the layout.
+//! Frames: a header of 20 bytes (crc32, length, version, kind, request id) and a body. docs/FORMATS.md has the layout.
 //! The decoder is incremental: it slices bodies out of the read buffer, checks limits before it makes room, and a
 //! frame that breaks a rule is an error after which the connection cannot go on.
 
@@ -9,8 +9,8 @@ use crate::base::error::{Error, Result};
 /// Bytes of a frame's header.
 pub const HEADER_BYTES: usize = 20;
 
-/// Bytes of the header that the checksum covers: all that stands before it.
-const CHECKED_BYTES: usize = 16;
+/// Bytes of the checksum, which stands first and covers all that follows, so that one pass checks a frame.
+const CRC_BYTES: usize = 4;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
@@ -129,17 +129,37 @@ impl Outgoing<'_> {
     /// The header, checksum included. A body of 4 GiB or more is a bug: senders check the limit first.
     #[must_use]
     pub fn header(&self) -> [u8; HEADER_BYTES] {
+        let mut header = self.unchecked_header();
+        let (crc, checked) = header.split_at_mut(CRC_BYTES);
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(checked);
+        hasher.update(self.head);
+        hasher.update(self.tail);
+        crc.copy_from_slice(&hasher.finalize().to_le_bytes());
+        header
+    }
+
+    /// Appends the whole frame: one pass for the checksum, where `header` needs three.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.reserve(self.byte_len());
+        out.extend_from_slice(&self.unchecked_header());
+        out.extend_from_slice(self.head);
+        out.extend_from_slice(self.tail);
+        if let Some((crc, checked)) =
+            out.get_mut(start..).and_then(|frame| frame.split_at_mut_checked(CRC_BYTES))
+        {
+            crc.copy_from_slice(&crc32fast::hash(checked).to_le_bytes());
+        }
+    }
+
+    /// The header with zeros for a checksum.
+    fn unchecked_header(&self) -> [u8; HEADER_BYTES] {
         let length = u32::try_from(self.head.len() + self.tail.len()).expect("senders check the frame limit");
         let [l0, l1, l2, l3] = length.to_le_bytes();
         let [i0, i1, i2, i3, i4, i5, i6, i7] = self.id.to_le_bytes();
         let (version, kind) = (self.version, self.kind.code());
-        let checked = [l0, l1, l2, l3, version, kind, 0, 0, i0, i1, i2, i3, i4, i5, i6, i7];
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(&checked);
-        crc.update(self.head);
-        crc.update(self.tail);
-        let [c0, c1, c2, c3] = crc.finalize().to_le_bytes();
-        [l0, l1, l2, l3, version, kind, 0, 0, i0, i1, i2, i3, i4, i5, i6, i7, c0, c1, c2, c3]
+        [0, 0, 0, 0, l0, l1, l2, l3, version, kind, 0, 0, i0, i1, i2, i3, i4, i5, i6, i7]
     }
 }
 
@@ -154,7 +174,7 @@ struct Header {
 
 impl Header {
     fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self> {
-        let [l0, l1, l2, l3, version, kind, r0, r1, id @ .., c0, c1, c2, c3] = *bytes;
+        let [c0, c1, c2, c3, l0, l1, l2, l3, version, kind, r0, r1, id @ ..] = *bytes;
         if (r0, r1) != (0, 0) {
             return Err(Error::corrupt(format!("frame has {r0:#04x} {r1:#04x} in its reserved bytes")));
         }
@@ -206,11 +226,7 @@ impl FrameDecoder {
             buffer.reserve(total - buffer.len());
             return Ok(None);
         };
-        let (checked, rest) = frame.split_at(CHECKED_BYTES);
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(checked);
-        hasher.update(rest.get(HEADER_BYTES - CHECKED_BYTES..).unwrap_or_default());
-        let found = hasher.finalize();
+        let found = crc32fast::hash(frame.get(CRC_BYTES..).unwrap_or_default());
         if found != crc {
             return Err(Error::corrupt(format!("frame has crc32 {found:08x}, its header says {crc:08x}")));
         }

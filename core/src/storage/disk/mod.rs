@@ -19,6 +19,8 @@ mod table;
 mod tables;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vector_tests;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -160,7 +160,7 @@ impl fmt::Debug for PipeReceiver {
 }
 
 impl PipeReceiver {
-    /// Takes up to `frames_max` frames that are due; says how long until the next, if one is under way.
+    /// Takes frames that are due, until there are `frames_max`; says how long until the next, if one is under way.
     fn take_due(&mut self, into: &mut Vec<Frame>, frames_max: usize) -> Option<Duration> {
         let now = self.pipe.net.env.now();
         let mut flow = self.pipe.state.lock();
@@ -188,10 +188,11 @@ impl PipeReceiver {
     }
 
     async fn wait(&mut self, into: &mut Vec<Frame>, frames_max: usize) -> bool {
+        let before = into.len();
         loop {
-            let next = self.take_due(into, frames_max);
-            if !into.is_empty() || self.ended {
-                return !into.is_empty();
+            let next = self.take_due(into, before.saturating_add(frames_max));
+            if into.len() > before || self.ended {
+                return into.len() > before;
             }
             let sleep = async {
                 match next {

@@ -119,11 +119,12 @@ impl FrameReceiver for TcpReceiver {
 
     fn receive<'a>(&'a mut self, into: &'a mut Vec<Frame>) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
+            let before = into.len();
             loop {
                 while let Some(frame) = self.decoder.decode(&mut self.buffers.current)? {
                     into.push(frame);
                 }
-                if !into.is_empty() {
+                if into.len() > before {
                     return Ok(true);
                 }
                 if !self.fill().await? {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
@@ -34,15 +34,18 @@ struct Batch {
 }
 
 impl Batch {
-    fn push(&mut self, frame: &Outgoing<'_>) {
-        self.copied.extend_from_slice(&frame.header());
+    /// Appends a frame with a large second part, whose header was made beforehand: the checksum takes a while.
+    fn push_large(&mut self, header: &[u8], frame: &Outgoing<'_>) {
+        self.copied.extend_from_slice(header);
         self.copied.extend_from_slice(frame.head);
-        if frame.tail.len() < COPIED_BYTES_MAX {
-            self.copied.extend_from_slice(frame.tail);
-        } else {
-            self.large.push((self.copied.len(), frame.tail.clone()));
-            self.large_bytes += frame.tail.len();
-        }
+        self.large.push((self.copied.len(), frame.tail.clone()));
+        self.large_bytes += frame.tail.len();
+    }
+
+    /// Puts bytes before all others.
+    fn put_back(&mut self, bytes: &[u8]) {
+        self.copied.splice(..0, bytes.iter().copied());
+        self.large.iter_mut().for_each(|(at, _)| *at += bytes.len());
     }
 
     fn byte_len(&self) -> usize {
@@ -81,6 +84,10 @@ struct Queue {
     batch: Batch,
     /// Bytes of the batch that is being written.
     writing: usize,
+    /// A sending thread writes its frame itself; nobody else writes meanwhile.
+    direct: bool,
+    /// Until the writing task has ended.
+    socket: Option<Arc<OwnedWriteHalf>>,
     closed: bool,
 }
 
@@ -92,6 +99,33 @@ struct Outbox {
 }
 
 impl Outbox {
+    /// Writes the only frame from a thread that runs no task: it would otherwise wait for another thread to wake up.
+    /// A task leaves it to the writer, which gathers what other tasks have to send.
+    fn write_directly(&self, mut queue: MutexGuard<'_, Queue>) {
+        let Some(socket) = queue.socket.clone() else { return };
+        let frame = std::mem::take(&mut queue.batch.copied);
+        queue.direct = true;
+        queue.writing = frame.len();
+        drop(queue);
+        // What is not written now, for whatever reason, is the writer's, which also finds out why.
+        let written = socket.try_write(&frame).unwrap_or(0);
+        let mut queue = self.queue.lock();
+        queue.direct = false;
+        queue.writing = 0;
+        if let Some(rest) = frame.get(written..).filter(|rest| !rest.is_empty()) {
+            queue.batch.put_back(rest);
+        }
+        let more = queue.closed || !queue.batch.copied.is_empty();
+        if queue.batch.copied.capacity() == 0 {
+            queue.batch.copied = frame;
+            queue.batch.copied.clear();
+        }
+        drop(queue);
+        if more {
+            self.wake.notify_one();
+        }
+    }
+
     fn close(&self) {
         self.queue.lock().closed = true;
         self.wake.notify_one();
@@ -108,6 +142,8 @@ impl fmt::Debug for OutboxSender {
 
 impl FrameSender for OutboxSender {
     fn send(&self, frame: Outgoing<'_>) -> Result<()> {
+        let large = frame.tail.len() >= COPIED_BYTES_MAX;
+        let header = large.then(|| frame.header());
         let mut queue = self.0.queue.lock();
         if queue.closed {
             return Err(Error::new(
@@ -122,9 +158,14 @@ impl FrameSender for OutboxSender {
             return Err(Error::new(ErrorKind::Overloaded, text));
         }
         let first = queue.batch.copied.is_empty();
-        queue.batch.push(&frame);
-        drop(queue);
-        if first {
+        match header {
+            Some(header) => queue.batch.push_large(&header, &frame),
+            None => frame.append_to(&mut queue.batch.copied),
+        }
+        if queued == 0 && !large && tokio::task::try_id().is_none() {
+            self.0.write_directly(queue);
+        } else if first {
+            drop(queue);
             self.0.wake.notify_one();
         }
         Ok(())
@@ -144,7 +185,9 @@ impl Drop for OutboxSender {
 /// Starts the writing task of a socket.
 pub(super) fn open(env: &Env, socket: OwnedWriteHalf, bytes_max: u64, remote: &str) -> Arc<dyn FrameSender> {
     let remote = remote.to_owned();
-    let outbox = Arc::new(Outbox { queue: Mutex::default(), wake: Notify::new(), bytes_max, remote });
+    let socket = Arc::new(socket);
+    let queue = Mutex::new(Queue { socket: Some(Arc::clone(&socket)), ..Queue::default() });
+    let outbox = Arc::new(Outbox { queue, wake: Notify::new(), bytes_max, remote });
     let writing = Arc::clone(&outbox);
     let clock = env.clone();
     env.spawn(async move {
@@ -161,6 +204,7 @@ struct CloseOnDrop(Arc<Outbox>);
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close();
+        self.0.queue.lock().socket = None;
     }
 }
 
@@ -168,7 +212,10 @@ impl Drop for CloseOnDrop {
 async fn write(outbox: &Outbox, socket: &OwnedWriteHalf, env: &Env) {
     let mut batch = Batch::default();
     loop {
-        let closed = take(outbox, &mut batch);
+        let Some(closed) = take(outbox, &mut batch) else {
+            outbox.wake.notified().await;
+            continue;
+        };
         if batch.copied.is_empty() {
             if closed {
                 return;
@@ -195,12 +242,16 @@ async fn write(outbox: &Outbox, socket: &OwnedWriteHalf, env: &Env) {
     }
 }
 
-/// Swaps an empty batch for what is queued; says whether the outbox is closed.
-fn take(outbox: &Outbox, batch: &mut Batch) -> bool {
+/// Swaps an empty batch for what is queued; says whether the outbox is closed. None while a thread writes directly,
+/// which wakes the writer afterwards if anything is left.
+fn take(outbox: &Outbox, batch: &mut Batch) -> Option<bool> {
     let mut queue = outbox.queue.lock();
+    if queue.direct {
+        return None;
+    }
     std::mem::swap(&mut queue.batch, batch);
     queue.writing = batch.byte_len();
-    queue.closed
+    Some(queue.closed)
 }
 
 /// Ends this long after the outbox was closed.

@@ -16,8 +16,11 @@ pub(super) fn frame(kind: Kind, id: u64, encode: impl FnOnce(&mut Vec<u8>) -> By
     let mut head = Vec::new();
     let tail = encode(&mut head);
     let version = u8::from(kind != Kind::Hello);
-    let header = Outgoing { version, kind, id, head: &head, tail: &tail }.header();
-    [&header, &head[..], &tail[..]].concat()
+    let frame = Outgoing { version, kind, id, head: &head, tail: &tail };
+    let mut bytes = Vec::new();
+    frame.append_to(&mut bytes);
+    assert_eq!(bytes, [&frame.header(), &head[..], &tail[..]].concat());
+    bytes
 }
 
 fn encoded() -> BTreeMap<String, String> {

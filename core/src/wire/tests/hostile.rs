@@ -48,7 +48,7 @@ fn a_changed_byte_at_any_place_is_noticed() {
             // A longer length asks for more; everything else is an error.
             let found = FrameDecoder::new(1 << 10).decode(&mut BytesMut::from(&bytes[..]));
             assert!(matches!(found, Err(_) | Ok(None)), "byte {at} with {flip:#x}");
-            assert!(found.is_err() || at < 4, "byte {at} with {flip:#x}");
+            assert!(found.is_err() || (4..8).contains(&at), "byte {at} with {flip:#x}");
         }
     }
 }
@@ -57,7 +57,7 @@ fn a_changed_byte_at_any_place_is_noticed() {
 fn a_hostile_length_is_refused_before_room_is_made() {
     for length in [1_005_u32, 1 << 20, u32::MAX] {
         let mut bytes = echo_frame(1, b"");
-        bytes[..4].copy_from_slice(&length.to_le_bytes());
+        bytes[4..8].copy_from_slice(&length.to_le_bytes());
         let mut buffer = BytesMut::from(&bytes[..]);
         let error = FrameDecoder::new(1_024).decode(&mut buffer).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corruption);
@@ -123,7 +123,7 @@ async fn greeted(address: &str) -> TcpStream {
     socket.write_all(&hello_frame(&hello())).await.unwrap();
     let mut header = [0; HEADER_BYTES];
     socket.read_exact(&mut header).await.unwrap();
-    let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
+    let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
     socket.read_exact(&mut vec![0; length]).await.unwrap();
     socket
 }
@@ -143,9 +143,9 @@ async fn a_bad_frame_closes_its_connection_and_no_other() {
     let mut bad_crc = echo_frame(1, b"hello");
     *bad_crc.last_mut().unwrap() ^= 1;
     let mut too_long = echo_frame(1, b"");
-    too_long[..4].copy_from_slice(&u32::MAX.to_le_bytes());
+    too_long[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
     let mut unknown = echo_frame(1, b"");
-    unknown[5] = 0x77;
+    unknown[9] = 0x77;
     let bad_body = frame(Kind::Fetch, 1, |_| Bytes::from_static(b"short"));
     let bad_version = frame(Kind::Hello, 1, |_| Bytes::new());
     for bad in [bad_crc, too_long, unknown, bad_body, bad_version] {

@@ -17,6 +17,7 @@ mod hostile;
 mod memory;
 mod roundtrip;
 mod samples;
+mod tcp;
 
 const CLUSTER: ClusterId = ClusterId([7; 16]);
 
