@@ -5,3 +5,6 @@ pub mod view;
 
 pub use chain::{Chain, Decree, Founders};
 pub use view::{Heard, View};
+
+#[cfg(test)]
+mod trials;
