@@ -1,7 +1,7 @@
 //! Ringkeep: a replicated key-value store that lives inside applications.
 //!
 //! The floors, lowest first; a module imports only lower ones:
-//! `base` (0), `causality` and `ring` (1, pure), `storage` and `wire` (2), `consensus`, `membership`, `replica` and
+//! `base` (0), `causality`, `consensus` and `ring` (1, pure), `storage` and `wire` (2), `membership`, `replica` and
 //! `client` (3), `coordinator`, `repair` and `store` (4), `node` and `remote` (5), `testing` (6).
 
 pub mod base;

@@ -1,4 +1,4 @@
-//! Floor 3: agreement on one value (single-decree Paxos), pure. What is agreed on, and how messages travel, is the
+//! Floor 1: agreement on one value (single-decree Paxos), pure. What is agreed on, and how messages travel, is the
 //! business of whoever drives it: the chain of topologies now, conditional writes later.
 
 pub mod register;

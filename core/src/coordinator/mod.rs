@@ -2,7 +2,6 @@
 //! answers with a pure tally, and answers when the level is met. Who is no owner forwards instead (the node decides).
 
 mod get;
-mod lease;
 mod put;
 pub mod quorum;
 mod scan;
@@ -15,13 +14,11 @@ use crate::base::env::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{BucketId, NodeNumber, PartitionId};
 use crate::client::{Caller, Peers, TopologySource};
-use crate::replica::{Missed, Replica};
+use crate::replica::{Lease, Missed, Replica};
 use crate::ring::preference::Nodes;
 use crate::ring::{BucketSpec, Topology};
 use crate::storage::{Engine, Lsn};
 use crate::wire::Route;
-
-pub use lease::Lease;
 
 /// Coordinates requests at a node.
 #[derive(Debug)]

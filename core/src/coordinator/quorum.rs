@@ -8,13 +8,7 @@ use smallvec::SmallVec;
 use crate::base::error::{Detail, Error, ErrorKind, Result};
 use crate::base::ids::{NodeNumber, PartitionId};
 use crate::ring::preference::Nodes;
-use crate::ring::{BucketSpec, Consistency, Level, Topology};
-
-/// More than half.
-#[must_use]
-pub fn majority(of: usize) -> usize {
-    of / 2 + 1
-}
+use crate::ring::{BucketSpec, Consistency, Level, Topology, majority};
 
 /// Some owners, of which so many must answer.
 #[derive(Clone, PartialEq, Eq, Debug)]

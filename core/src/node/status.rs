@@ -64,7 +64,7 @@ impl NodeCore {
         let quorum_of = |partition| {
             let owners = topology.owners(partition, &bucket.n);
             let there = owners.iter().filter(|node| reachable(&node.0)).count();
-            there >= crate::coordinator::quorum::majority(owners.len())
+            there >= crate::ring::majority(owners.len())
         };
         u32::try_from(topology.partition_ids().filter(|partition| quorum_of(*partition)).count())
             .unwrap_or(u32::MAX)

@@ -12,8 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::{BucketId, NodeNumber, PartitionId};
 use crate::causality::encoding;
 use crate::client::{Peers, TopologySource, current};
-use crate::coordinator::Lease;
-use crate::replica::{PageQuery, Refusal, Replica};
+use crate::replica::{Lease, PageQuery, Refusal, Replica};
 use crate::ring::Topology;
 use crate::wire::{Request, Response, Route};
 

@@ -116,6 +116,12 @@ impl Level {
     }
 }
 
+/// More than half.
+#[must_use]
+pub fn majority(of: usize) -> usize {
+    of / 2 + 1
+}
+
 /// How many replicas a bucket has, and where.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Replicas {

@@ -9,7 +9,7 @@ pub mod preference;
 pub mod topology;
 pub mod voters;
 
-pub use bucket::{BucketSpec, Consistency, Level, Replicas, Resolver};
+pub use bucket::{BucketSpec, Consistency, Level, Replicas, Resolver, majority};
 pub use hash::{partition, token};
 pub use location::Location;
 pub use placement::Placement;

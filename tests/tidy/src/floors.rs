@@ -7,10 +7,10 @@ use crate::source::{Finding, Source, line_at, words};
 pub const FLOORS: [(&str, u8); 15] = [
     ("base", 0),
     ("causality", 1),
+    ("consensus", 1),
     ("ring", 1),
     ("storage", 2),
     ("wire", 2),
-    ("consensus", 3),
     ("membership", 3),
     ("replica", 3),
     ("client", 3),

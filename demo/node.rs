@@ -20,17 +20,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Settings::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
-        let node = Node::open(settings, Env::system(runtime.handle().clone())?).await?;
-        node.ready(None).await?;
-        println!("ready {} {}", node.id(), node.address().unwrap_or_default());
-        Ok::<_, ringkeep::Error>(node)
-    })
-    .and_then(|node| {
-        // Whoever started this process holds its input open for as long as it should run.
-        let mut rest = Vec::new();
-        let _end = std::io::stdin().read_to_end(&mut rest);
-        runtime.block_on(node.close(None))
-    })?;
+    runtime
+        .block_on(async {
+            let node = Node::open(settings, Env::system(runtime.handle().clone())?).await?;
+            node.ready(None).await?;
+            println!("ready {} {}", node.id(), node.address().unwrap_or_default());
+            Ok::<_, ringkeep::Error>(node)
+        })
+        .and_then(|node| {
+            // Whoever started this process holds its input open for as long as it should run.
+            let mut rest = Vec::new();
+            let _end = std::io::stdin().read_to_end(&mut rest);
+            runtime.block_on(node.close(None))
+        })?;
     Ok(())
 }
