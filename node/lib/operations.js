@@ -4,6 +4,8 @@
 // the queue's one callback, run once for each batch of completions, drains them. While an operation is under way, or
 // something holds it (a listening node), the process stays alive; otherwise Ringkeep does not keep it.
 
+// Imported, so that a test's fake timers do not end the process early.
+const { setInterval } = require('node:timers')
 const { scratch } = require('./memory.js')
 const { load } = require('./native.js')
 const { decode } = require('./reply.js')
@@ -12,8 +14,8 @@ const { CanceledError, RingkeepError, failure, invalid } = require('./errors.js'
 
 const native = load()
 
-/** Completions that one call of the compiled part hands over: many share its cost, and their replies fit in a buffer. */
-const BATCH = 256
+/** Completions that one call of the compiled part hands over: many share its cost, and replies of 8 MiB still fit in memory. */
+const BATCH = 64
 /** The longest delay that a timer takes. */
 const FOREVER = 2 ** 31 - 1
 
@@ -146,4 +148,4 @@ function signalOf(options) {
   throw invalid(`signal must be an AbortSignal, not ${show(signal)}`)
 }
 
-module.exports = { loop, run, now, hold, release, signalOf, ours }
+module.exports = { native, loop, run, now, hold, release, signalOf, ours }

@@ -65,6 +65,59 @@ def test_a_child_of_fork_exits_cleanly_with_inherited_handles(run: Run) -> None:
     assert done.stderr == ""
 
 
+def test_a_child_that_drops_a_store_leaves_the_parents_loop_alone(run: Run) -> None:
+    run(
+        f"""
+        import asyncio, gc, os
+        from ringkeep import aio, errors
+        async def fails(db):
+            try:
+                await db.get("k", timeout=0.05)
+            except (errors.Timeout, errors.QuorumUnavailable):
+                return
+            raise AssertionError
+        async def main():
+            db = await aio.open({OUTSIDE})
+            await fails(db)
+            if os.fork() == 0:
+                del db
+                gc.collect()
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+            await asyncio.wait_for(fails(db), 30)
+            await db.close()
+        asyncio.run(main())
+        """
+    )
+
+
+def test_a_store_of_asyncio_that_is_dropped_leaves_nothing_behind(run: Run) -> None:
+    run(
+        f"""
+        import asyncio, gc, os
+        from ringkeep import aio, errors
+        async def drop():
+            db = await aio.open({OUTSIDE})
+            try:
+                await db.get("k", timeout=0.01)
+            except (errors.Timeout, errors.QuorumUnavailable):
+                pass
+        async def main():
+            await drop()
+            before = len(os.listdir("/proc/self/fd"))
+            for _ in range(10):
+                await drop()
+            for _ in range(1000):
+                gc.collect()
+                await asyncio.sleep(0.01)
+                if len(os.listdir("/proc/self/fd")) <= before:
+                    return
+            raise AssertionError(f"{{before}} descriptors became {{len(os.listdir('/proc/self/fd'))}}")
+        asyncio.run(main())
+        """
+    )
+
+
 @pytest.mark.parametrize("times", range(3))
 def test_exit_with_operations_under_way_is_clean(run: Run, times: int) -> None:
     done = run(

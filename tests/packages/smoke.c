@@ -9,7 +9,7 @@ static int check(rk_status status, const rk_error *error, const char *what) {
   return 1;
 }
 
-static int round(int first) {
+static int visit(int first) {
   rk_error error = RK_ERROR_INIT;
   rk_store *store = NULL;
   rk_bucket *bucket = NULL;
@@ -30,5 +30,5 @@ static int round(int first) {
 }
 
 int main(void) {
-  return round(1) || round(0) || rk_api_version() != RK_API_VERSION;
+  return visit(1) || visit(0) || rk_api_version() != RK_API_VERSION;
 }

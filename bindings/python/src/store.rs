@@ -304,7 +304,7 @@ pub(crate) fn start_connect(
 
 /// The queue that the opening completes through becomes the store's.
 fn start(py: Python<'_>, op: Op<StoreHandle>) -> PyResult<Py<PyAny>> {
-    let loops = Arc::new(Loops::default());
+    let loops = Arc::new(Loops::new());
     let of_store = Arc::clone(&loops);
     Call::new(op, move |py: Python<'_>, handle| AsyncStore::object(py, handle, of_store)).start(py, &loops)
 }

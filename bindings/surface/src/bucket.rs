@@ -44,6 +44,11 @@ impl BucketHandle {
         }
     }
 
+    /// An operation that fails so when it is started: for callers whose failures all go one way.
+    pub fn refused<T: Send + 'static>(&self, error: Error) -> Op<T> {
+        Op::new(&self.inner.scope, Kind::Read, async move { Err(error) })
+    }
+
     /// The value that the resolver picks, or none.
     pub fn get(&self, key: Bytes, options: ReadOptions) -> Op<Option<Bytes>> {
         self.op(Kind::Read, |bucket| bucket.get(key).options(options))

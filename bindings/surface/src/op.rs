@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use ringkeep::base::env::BoxFuture;
 use ringkeep::base::error::{Error, ErrorKind, Result};
 
+use crate::flights::Flights;
 use crate::park::Parker;
 use crate::queue::Queue;
 use crate::scope::Scope;
@@ -152,23 +153,57 @@ impl<T: Send + 'static> Op<T> {
         };
         match open.first_poll(queue) {
             Poll::Ready(result) => Started::Ready(result),
-            Poll::Pending => Started::Pending(open.spawn(queue, done)),
+            Poll::Pending => match open.spawn(queue, done) {
+                Ok(ticket) => Started::Pending(ticket),
+                Err((error, _)) => Started::Ready(Err(error)),
+            },
         }
     }
 
     /// As `start`, but the completion goes through the queue in any case: for callers who want one way only.
     pub fn start_queued(self, queue: &Arc<Queue>, done: impl FnOnce(Result<T>) + Send + 'static) -> Ticket {
+        self.queued(queue, done).unwrap_or_else(|(error, done)| {
+            queue.push(Box::new(move || done(Err(error))));
+            Ticket(None)
+        })
+    }
+
+    /// As `start_queued`, but what cannot be started is refused here: what was started has completed before a close of
+    /// the store ends.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`, and whatever kept the operation from being made: nothing was started, `done` was dropped.
+    pub fn try_start_queued(
+        self,
+        queue: &Arc<Queue>,
+        done: impl FnOnce(Result<T>) + Send + 'static,
+    ) -> Result<Ticket> {
+        self.queued(queue, done).map_err(|(error, _)| error)
+    }
+
+    fn queued<F: FnOnce(Result<T>) + Send + 'static>(
+        self,
+        queue: &Arc<Queue>,
+        done: F,
+    ) -> Result<Ticket, (Error, F)> {
         let mut open = match self.0 {
+            Body::Ended(Err(error)) => return Err((error, done)),
             Body::Ended(result) => {
                 queue.push(Box::new(move || done(result)));
-                return Ticket(None);
+                return Ok(Ticket(None));
             }
             Body::Open(open) => open,
         };
+        // Reserved before the check: a close that this misses has not ended, and sees the reservation.
+        let scope = Arc::clone(&open.scope);
+        let _place = (open.kind != Kind::Life).then(|| Place::take(&scope.flights));
+        if let Err(error) = open.check() {
+            return Err((error, done));
+        }
         match open.first_poll(queue) {
             Poll::Ready(result) => {
                 queue.push(Box::new(move || done(result)));
-                Ticket(None)
+                Ok(Ticket(None))
             }
             Poll::Pending => open.spawn(queue, done),
         }
@@ -227,11 +262,22 @@ impl<T> Open<T> {
 }
 
 impl<T: Send + 'static> Open<T> {
-    fn spawn(mut self, queue: &Arc<Queue>, done: impl FnOnce(Result<T>) + Send + 'static) -> Ticket {
-        let Some(future) = self.future.take() else { return Ticket(None) };
+    fn spawn<F: FnOnce(Result<T>) + Send + 'static>(
+        mut self,
+        queue: &Arc<Queue>,
+        done: F,
+    ) -> Result<Ticket, (Error, F)> {
+        // Reserved before the checks: a close that this misses has not ended, and sees the reservation.
+        let scope = Arc::clone(&self.scope);
+        let _in_queue = Place::take(&queue.flights);
+        let _in_scope = (self.kind != Kind::Life).then(|| Place::take(&scope.flights));
         if queue.is_closed() {
-            return Ticket(None);
+            return Err((Error::new(ErrorKind::Closed, "the completion queue was closed"), done));
         }
+        if let Err(error) = self.check_life() {
+            return Err((error, done));
+        }
+        let Some(future) = self.future.take() else { return Ok(Ticket(None)) };
         let completion = Completion {
             done: Some(done),
             kind: self.kind,
@@ -253,11 +299,26 @@ impl<T: Send + 'static> Open<T> {
         if let Some(in_scope) = in_scope {
             self.scope.flights.took_off(in_scope, abort.clone());
         }
-        // A close between the poll and here has cancelled what it knew of, which this was not.
-        if queue.is_closed() || (self.kind != Kind::Life && self.scope.has_ended()) {
+        // A close meanwhile has canceled what it knew of, which this was not.
+        if queue.is_closed() || self.check_life().is_err() {
             abort.abort();
         }
-        Ticket(Some((fork::pid(), abort)))
+        Ok(Ticket(Some((fork::pid(), abort))))
+    }
+}
+
+/// A reservation among operations under way, for the time of a start.
+struct Place<'a>(&'a Flights, u64);
+
+impl<'a> Place<'a> {
+    fn take(flights: &'a Flights) -> Self {
+        Self(flights, flights.begin())
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.land(self.1);
     }
 }
 

@@ -176,6 +176,12 @@ impl StoreHandle {
         }
     }
 
+    /// Whether two handles are of one store.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether `close` was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {

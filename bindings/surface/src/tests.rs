@@ -238,7 +238,8 @@ fn the_librarys_thread_runs_completions_until_it_is_ended() {
     for number in 0..100_u32 {
         let ran = Arc::clone(&ran);
         let queue = scope.delivery().unwrap();
-        Op::new(&scope, Kind::Read, async move { Ok(number) }).start_queued(&queue, move |_| {
+        let op = Op::new(&scope, Kind::Read, async move { Ok(number) });
+        op.start_queued(&queue, move |_| {
             assert_ne!(std::thread::current().id(), this);
             ran.fetch_add(1, Ordering::Relaxed);
         });

@@ -14,7 +14,7 @@ use super::{Gate, Node, NodeCore, NodeParts, Serving};
 use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::hlc::Hlc;
-use crate::base::ids::{ClusterId, NodeNumber, Time};
+use crate::base::ids::{ClusterId, NodeNumber, PartitionId, Time};
 use crate::base::settings::Settings;
 use crate::client::{Introduce, Peers, Pool, Router, TopologySource};
 use crate::coordinator::{Coordinator, Parts};
@@ -205,7 +205,8 @@ impl NodeCore {
             Limits::of(&self.settings),
         )?);
         if self.engine.opening().may_have_forgotten() {
-            self.renew(&replica).await?;
+            self.renew(&replica, topology).await?;
+            self.engine.accept_opening()?;
         }
         let coordinator = Coordinator::new(Parts {
             env: self.env.clone(),
@@ -244,9 +245,13 @@ impl NodeCore {
     }
 
     /// New actor numbers for all copies, on disk before any of them mints.
-    async fn renew(&self, replica: &Replica) -> Result<()> {
+    async fn renew(&self, replica: &Replica, topology: &Topology) -> Result<()> {
+        let me = replica.number();
+        let owns = |partition: &PartitionId| {
+            topology.buckets.values().any(|bucket| topology.owners(*partition, &bucket.n).contains(&me))
+        };
         loop {
-            match replica.renew_copies() {
+            match replica.renew_copies(topology.partition_ids().filter(owns)) {
                 Ok(()) => break,
                 Err(Refusal::Error(error)) => return Err(error),
                 Err(Refusal::Lease(needed)) => self.lease.extend(needed).await?,

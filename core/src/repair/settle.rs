@@ -59,21 +59,20 @@ impl Settle {
         self.recover_lone_copies();
         loop {
             let debts = self.missed.take();
-            let mut unpaid = false;
             let mut away = BTreeSet::new();
             for (owner, partition) in debts {
                 // One failure is enough for this round: the owner is away.
                 if away.contains(&owner) || self.exchange.run(partition, owner).await.is_err() {
                     away.insert(owner);
                     self.missed.note(owner, partition);
-                    unpaid = true;
-                    continue;
+                } else {
+                    let met_here = met.entry(partition).or_default();
+                    met_here.insert(owner);
+                    self.recover(partition, met_here);
                 }
-                let met_here = met.entry(partition).or_default();
-                met_here.insert(owner);
-                self.recover(partition, met_here);
+                self.missed.paid(owner, partition);
             }
-            if unpaid {
+            if !away.is_empty() {
                 self.env.sleep(PAUSE).await;
             } else if self.missed.is_empty() {
                 self.missed.noted().await;
@@ -109,9 +108,15 @@ impl Settle {
             let acked_by = write_quorum(bucket.w, owners.len());
             met >= (owners.len() + 1 - acked_by).min(others.count())
         });
-        if enough {
+        let recovering = self.replica.copies().get(partition).is_some_and(|copy| copy.recovering);
+        if enough && recovering {
             // A disk that fails here leaves the copy recovering, which is safe; the next start tries again.
             let _recovered = self.replica.recovered(partition);
+            // What this node had forgotten, a debt of its own among it, came back from the last of them, and those
+            // that were met before may lack it.
+            for owner in self.others(&topology, partition) {
+                self.missed.note(owner, partition);
+            }
         }
     }
 
@@ -127,11 +132,7 @@ impl Settle {
     /// Debts to members that have gone, or own the partition no more, are void.
     fn forget_strangers(&self) {
         let Ok(topology) = current(self.source.as_ref()) else { return };
-        for (owner, partition) in self.missed.take() {
-            if self.others(&topology, partition).contains(&owner) {
-                self.missed.note(owner, partition);
-            }
-        }
+        self.missed.retain(|owner, partition| self.others(&topology, partition).contains(&owner));
     }
 }
 

@@ -8,47 +8,96 @@ use tokio::sync::Notify;
 
 use crate::base::ids::{NodeNumber, PartitionId};
 
-/// The debts of this node.
+/// The debts of this node. One that is being paid is still a debt.
 #[derive(Debug, Default)]
 pub struct Missed {
-    owed: Mutex<BTreeSet<(NodeNumber, PartitionId)>>,
+    debts: Mutex<Debts>,
     added: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Debts {
+    owed: BTreeSet<(NodeNumber, PartitionId)>,
+    /// Taken and not yet paid. What is noted meanwhile is owed again: the exchange may have passed the key.
+    paying: BTreeSet<(NodeNumber, PartitionId)>,
 }
 
 impl Missed {
     /// Notes that an owner may lack something of a partition.
     pub fn note(&self, owner: NodeNumber, partition: PartitionId) {
-        if self.owed.lock().insert((owner, partition)) {
+        if self.debts.lock().owed.insert((owner, partition)) {
             self.added.notify_one();
         }
     }
 
-    /// Takes all debts; what cannot be paid is noted again.
+    /// Takes all debts; each is to be given back by `paid`, or by `note` and `paid` if it could not be paid.
     #[must_use]
     pub fn take(&self) -> BTreeSet<(NodeNumber, PartitionId)> {
-        std::mem::take(&mut *self.owed.lock())
+        let mut debts = self.debts.lock();
+        let taken = std::mem::take(&mut debts.owed);
+        debts.paying.extend(&taken);
+        taken
+    }
+
+    /// Says that a debt that was taken is no more.
+    pub fn paid(&self, owner: NodeNumber, partition: PartitionId) {
+        self.debts.lock().paying.remove(&(owner, partition));
+    }
+
+    /// Forgets the debts for which the predicate does not hold.
+    pub fn retain(&self, keep: impl Fn(NodeNumber, PartitionId) -> bool) {
+        self.debts.lock().owed.retain(|(owner, partition)| keep(*owner, *partition));
     }
 
     /// How many pairs are owed.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.owed.lock().len()
+        let debts = self.debts.lock();
+        debts.owed.union(&debts.paying).count()
     }
 
     /// Whether nothing is owed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.owed.lock().is_empty()
+        self.len() == 0
     }
 
     /// How many partitions an owner is owed.
     #[must_use]
     pub fn owed_to(&self, owner: NodeNumber) -> usize {
-        self.owed.lock().iter().filter(|(node, _)| *node == owner).count()
+        let debts = self.debts.lock();
+        debts.owed.union(&debts.paying).filter(|(node, _)| *node == owner).count()
     }
 
     /// Waits until a debt is noted.
     pub async fn noted(&self) {
         self.added.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEBT: (NodeNumber, PartitionId) = (NodeNumber(2), PartitionId(7));
+
+    #[test]
+    fn a_debt_that_is_being_paid_is_still_a_debt() {
+        let missed = Missed::default();
+        missed.note(DEBT.0, DEBT.1);
+        assert_eq!(missed.take().into_iter().collect::<Vec<_>>(), [DEBT]);
+        assert_eq!((missed.len(), missed.owed_to(DEBT.0)), (1, 1));
+        missed.paid(DEBT.0, DEBT.1);
+        assert!(missed.is_empty());
+    }
+
+    #[test]
+    fn what_is_noted_while_a_debt_is_paid_is_owed_again() {
+        let missed = Missed::default();
+        missed.note(DEBT.0, DEBT.1);
+        let _taken = missed.take();
+        missed.note(DEBT.0, DEBT.1);
+        missed.paid(DEBT.0, DEBT.1);
+        assert_eq!(missed.take().len(), 1);
     }
 }

@@ -196,10 +196,14 @@ impl Replica {
     }
 
     /// Gives every copy a new actor number and marks it recovering: after a start that may have forgotten something.
+    /// Of the partitions that this node owns, one without a copy may have had one that is forgotten whole: it gets one.
     ///
     /// # Errors
     /// `Refusal::Lease` as for `mint`, and what the engine reports.
-    pub fn renew_copies(&self) -> Result<(), Refusal> {
+    pub fn renew_copies(&self, owned: impl IntoIterator<Item = PartitionId>) -> Result<(), Refusal> {
+        for partition in owned {
+            self.copy(partition)?;
+        }
         for (partition, copy) in self.copies.all() {
             let actor = self.copy_number()?;
             self.copies.set(

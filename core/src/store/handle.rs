@@ -95,6 +95,12 @@ impl Store {
         })
     }
 
+    /// The topology that operations are routed by, once there is one.
+    #[must_use]
+    pub fn topology(&self) -> Option<Arc<crate::ring::Topology>> {
+        self.0.backend.topology()
+    }
+
     /// Creates a bucket. Creating one that exists with the same rules does nothing.
     #[must_use]
     pub fn create_bucket(&self, spec: BucketSpec) -> BoxFuture<'static, Result<()>> {

@@ -76,6 +76,7 @@ impl fmt::Debug for Connection {
 
 impl Connection {
     /// Connects and exchanges hellos. Whether the other side is the right one is for the caller to see from `hello()`.
+    /// The connection stays open until it is closed, even if nobody holds it.
     ///
     /// # Errors
     /// `Timeout` at the deadline, `Io` if nobody listens, `VersionMismatch`, and the other side's reason if it refuses.
@@ -153,8 +154,13 @@ impl Connection {
         if let Err(error) = sent {
             // The end of the connection may have taken it in between; then its callback has run.
             let done = self.pending.lock().take(id);
+            let ended = error.kind() == ErrorKind::Closed;
             if let Some(done) = done {
                 done(Err(error));
+            }
+            // The sender knew before the reader: whoever pools connections must not take this one again.
+            if ended {
+                self.end(None);
             }
         }
     }
@@ -324,7 +330,7 @@ impl Connection {
         });
         let Err(error) = sent else { return };
         if error.kind() == ErrorKind::Closed {
-            return;
+            return self.end(Some(error));
         }
         // Too long, or behind too much: say so in a few bytes. A peer that does not even take those is cut off.
         let failed = Response::Failed(error.maybe_applied_if(true));

@@ -2,8 +2,11 @@
 //! of its buffer. Small frames are copied behind one another into one write, large bodies are written from where they are.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::limits::Limits;
@@ -14,6 +17,16 @@ use crate::base::settings::parse_address;
 
 mod inbox;
 mod outbox;
+
+/// An idle connection is probed after this long.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+/// And then this often.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// So many probes without an answer end it: a peer whose machine died is let go after 30 s.
+const KEEPALIVE_PROBES: u32 = 3;
+#[cfg(target_os = "linux")]
+/// So do sent bytes that nobody has confirmed for as long.
+const UNCONFIRMED_MS_MAX: u32 = 30_000;
 
 /// TCP on the tasks of an environment.
 #[derive(Clone)]
@@ -36,7 +49,7 @@ impl TcpTransport {
     }
 
     fn duplex(&self, stream: TcpStream, remote: String) -> Result<Duplex> {
-        stream.set_nodelay(true).map_err(|error| Error::io(format!("TCP_NODELAY to {remote}"), error))?;
+        configure(&stream).map_err(|error| Error::io(format!("socket options to {remote}"), error))?;
         let (reader, writer) = stream.into_split();
         let sender = outbox::open(&self.env, writer, self.limits.peer_bytes_in_flight_max, &remote);
         let receiver = Box::new(inbox::open(reader, self.limits.frame_bytes_max, &remote));
@@ -64,6 +77,17 @@ impl Transport for TcpTransport {
             Ok(Box::new(Accepting { transport: self.clone(), listener, bound }) as Box<dyn Listener>)
         })
     }
+}
+
+fn configure(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+    #[cfg(target_os = "linux")]
+    sockopt::set_tcp_user_timeout(stream, UNCONFIRMED_MS_MAX)?;
+    Ok(())
 }
 
 struct Accepting {

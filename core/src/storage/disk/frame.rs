@@ -97,7 +97,11 @@ impl Framing {
             return None;
         }
         let lsn = read_u64(bytes, 8)?;
-        let synced = lsn.saturating_sub(read_u32(bytes, 16)?.into());
+        // The greatest distance stands for any that is longer, and so says nothing.
+        let synced = match read_u32(bytes, 16)? {
+            u32::MAX => 0,
+            unsynced => lsn.saturating_sub(unsynced.into()),
+        };
         Some(Frame { lsn: Lsn(lsn), synced: Lsn(synced), payload: bytes.get(FRAME_BYTES..end)? })
     }
 

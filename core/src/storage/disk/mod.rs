@@ -19,6 +19,8 @@ mod table;
 mod tables;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vector_tests;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -166,6 +168,10 @@ impl Engine for DiskEngine {
 
     fn opening(&self) -> Opening {
         self.shared.opening
+    }
+
+    fn accept_opening(&self) -> Result<()> {
+        self.shared.accept_opening()
     }
 
     fn close(&self) -> Result<()> {

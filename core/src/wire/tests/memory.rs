@@ -175,5 +175,8 @@ async fn a_peer_that_died_behind_a_cut_is_noticed_at_the_next_request_after_it()
     theirs.drained().await;
     assert_eq!(asked(&ours, &connection, "x", 50).await, Err(ErrorKind::Timeout));
     network.heal_all();
-    assert_eq!(asked(&ours, &connection, "x", 50).await, Err(ErrorKind::Closed));
+    assert!(connection.is_open());
+    let error = connection.call(&control("x"), soon(&ours)).await.unwrap_err();
+    assert_eq!((error.kind(), error.maybe_applied()), (ErrorKind::Closed, false));
+    assert!(!connection.is_open());
 }

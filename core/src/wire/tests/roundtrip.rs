@@ -80,6 +80,27 @@ proptest! {
     }
 
     #[test]
+    fn a_damaged_stream_gives_whole_frames_then_an_error(
+        requests in proptest::collection::vec(any_request(), 1..5),
+        at in any::<prop::sample::Index>(),
+        damage in proptest::collection::vec(any::<u8>(), 1..40),
+    ) {
+        let mut stream: Vec<u8> = (0..).zip(&requests)
+            .flat_map(|(id, request)| frame(request.kind(), id, |head| request.encode(head).clone()))
+            .collect();
+        let at = at.index(stream.len());
+        stream.iter_mut().skip(at).zip(&damage).for_each(|(byte, damage)| *byte = *damage);
+        let mut buffer = BytesMut::from(&stream[..]);
+        let mut decoder = FrameDecoder::new(64 << 10);
+        let mut found = 0;
+        while let Ok(Some(frame)) = decoder.decode(&mut buffer) {
+            prop_assert_eq!(&Request::decode(frame.kind, frame.body).unwrap(), &requests[found]);
+            found += 1;
+        }
+        prop_assert!(buffer.capacity() <= (64 << 10) + stream.len());
+    }
+
+    #[test]
     fn a_changed_byte_of_a_message_never_panics(
         request in any_request(), response in any_response(), at in any::<prop::sample::Index>(), to in any::<u8>(),
     ) {

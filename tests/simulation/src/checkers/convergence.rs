@@ -40,7 +40,14 @@ pub fn owners_agree(
 
 fn describe(record: &Bytes) -> String {
     match decode(record) {
-        Ok(record) => format!("{record:?}"),
+        Ok(record) => {
+            let dots: Vec<_> = record
+                .siblings
+                .iter()
+                .map(|sibling| format!("{}@{}", sibling.dot.actor, sibling.dot.time))
+                .collect();
+            format!("{:?} {dots:?}", record.clock)
+        }
         Err(error) => error.to_string(),
     }
 }

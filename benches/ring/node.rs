@@ -1,0 +1,41 @@
+//! The serving process of a ring: a member in memory, or on disk with either durability.
+
+use std::io::BufRead;
+use std::sync::Arc;
+
+use ringkeep::base::env::Env;
+use ringkeep::base::settings::Durability;
+use ringkeep::ring::Topology;
+use ringkeep::{Client, Node, Settings};
+
+/// Joins by the seed, or founds; prints the address; serves until standard input ends.
+pub(crate) fn run(kind: &str, threads: usize, seed: &str) {
+    let runtime = crate::runtime(threads);
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        path: (kind != "memory").then(|| directory.path().join("data")),
+        durability: if kind == "sync" { Durability::Sync } else { Durability::Interval },
+        listen: Some("127.0.0.1:0".to_owned()),
+        create: seed.is_empty(),
+        seeds: if seed.is_empty() { Vec::new() } else { vec![seed.to_owned()] },
+        ..Settings::default()
+    };
+    let env = Env::system(runtime.handle().clone()).unwrap();
+    let node = runtime.block_on(async {
+        let node = Node::open(settings, env).await.unwrap();
+        node.ready(None).await.unwrap();
+        node
+    });
+    println!("{}", node.address().unwrap());
+    let _end = std::io::stdin().lock().lines().next();
+    runtime.block_on(node.close(None)).unwrap();
+}
+
+/// Makes the first write, which fixes the owners, and gives the topology.
+pub(crate) async fn seal(address: &str) -> Arc<Topology> {
+    let env = Env::system(tokio::runtime::Handle::current()).unwrap();
+    let client = Client::connect(&format!("ringkeep://{address}"), env).await.unwrap();
+    client.default_bucket().put("first", "write").await.unwrap();
+    client.default_bucket().put("second", "write").w(3).await.unwrap();
+    client.topology().unwrap()
+}
