@@ -179,8 +179,9 @@ pub unsafe extern "C" fn rk_delete_async(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rk_op_cancel(op: *mut rk_op) {
     // SAFETY: as this function's own.
+    let op = unsafe { op.as_ref() };
     quiet((), || {
-        if let Some(op) = unsafe { op.as_ref() } {
+        if let Some(op) = op {
             op.0.cancel();
         }
     });

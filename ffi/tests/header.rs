@@ -1,6 +1,8 @@
 //! The committed header is the one that the sources give, and its constants are those of the surface.
 //! `make headers` runs this with RINGKEEP_WRITE_HEADERS set, which writes the header instead of comparing it.
 
+#![allow(clippy::unwrap_used, reason = "a test panics by them")]
+
 use std::path::Path;
 
 use ringkeep_surface::errors;
