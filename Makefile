@@ -7,14 +7,16 @@ VENV := build/.venv/bin
 LANE := scripts/lane
 
 # In the order in which they run: the cheap ones first.
-LANES := format tidy deny lints unit docs
+LANES := format tidy deny lints unit docs c
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint fmt clean $(LANES)
+.PHONY: help setup test lint fmt clean install headers $(LANES)
 
 help:
 	@echo 'make test            everything that must pass (what .ci/run runs)'
 	@echo 'make LANE            one lane: $(LANES)'
+	@echo 'make install PREFIX=  the C library: headers, libringkeep, pkg-config and CMake files'
+	@echo 'make headers         write include/ringkeep.h anew from ffi/src'
 	@echo 'make lint fmt clean  static checks; format the sources; remove what was built'
 
 setup:
@@ -51,3 +53,13 @@ unit:
 docs: export RUSTDOCFLAGS = -D warnings
 docs:
 	@$(LANE) $@ $(CARGO) doc --quiet --workspace --no-deps --document-private-items
+
+# Misuse of every export, the behaviour suite through C, the C++ header: against the library of the unit lane's profile.
+c:
+	@$(LANE) $@ scripts/test-c
+
+install:
+	@scripts/install-c "$(PREFIX)"
+
+headers:
+	@RINGKEEP_WRITE_HEADERS=1 $(CARGO) test --quiet -p ringkeep-ffi --test header

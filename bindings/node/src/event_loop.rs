@@ -4,7 +4,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +12,11 @@ use napi::bindgen_prelude::{Buffer, Env, Function};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use parking_lot::Mutex;
-use ringkeep_surface::{
-    ClusterHandle, Error, ErrorKind, Op, Queue, Result, Started, StoreHandle, Ticket, Wake,
-};
+use ringkeep_surface::{ClusterHandle, Op, Queue, Result, Started, StoreHandle, Ticket, Wake, fork};
 
 use crate::arguments;
 use crate::cluster::Cluster;
+use crate::guard::guard;
 use crate::handles::Handles;
 use crate::reply::{self, Reply};
 use crate::store::Store;
@@ -126,12 +124,6 @@ impl Local {
     }
 }
 
-/// Runs the body of an export: a panic becomes an `Internal`.
-pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(body))
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "a bug in Ringkeep: the call panicked")))
-}
-
 /// The thread's queue, as `node/lib/operations.js` holds it.
 #[napi]
 pub struct EventLoop(Rc<Local>);
@@ -141,6 +133,8 @@ impl EventLoop {
     /// `wake` is called on the thread when completions wait. It does not keep the process alive.
     #[napi(constructor)]
     pub fn new(env: Env, scratch: Buffer, wake: Function<'_, (), ()>) -> napi::Result<Self> {
+        // No JavaScript runs in a child of fork, Node.js only spawns: nothing has to ask the system which process it is.
+        fork::watched();
         let wake = wake.build_threadsafe_function::<()>().weak::<true>().callee_handled::<false>().build()?;
         let callback = move || {
             // A thread that is ending has no use for it.
@@ -167,9 +161,10 @@ impl EventLoop {
     #[napi]
     pub fn drain(&self, max: u32) -> i64 {
         let shared = &self.0.shared;
-        let drained = guard(|| Ok(shared.queue.drain(usize::try_from(max).unwrap_or(usize::MAX))));
+        // What panicked has said so in its reply; the others stand.
+        let _panicked = guard(|| Ok(shared.queue.drain(usize::try_from(max).unwrap_or(usize::MAX))));
         let mut finished = std::mem::take(&mut shared.state.lock().finished);
-        if finished.is_empty() || drained.is_err() {
+        if finished.is_empty() {
             return 0;
         }
         let length = self.0.pass(&mut finished);

@@ -206,6 +206,7 @@ impl NodeCore {
         )?);
         if self.engine.opening().may_have_forgotten() {
             self.renew(&replica, topology).await?;
+            self.engine.accept_opening()?;
         }
         let coordinator = Coordinator::new(Parts {
             env: self.env.clone(),

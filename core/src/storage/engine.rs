@@ -240,6 +240,13 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// What is known about the run before this one.
     fn opening(&self) -> Opening;
 
+    /// Says that what the opening calls for has been done and is on disk. Until then every later start is told that it
+    /// may have forgotten, too: a run that ends before it has renewed its copies must not hide that they need it.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`.
+    fn accept_opening(&self) -> Result<()>;
+
     /// Syncs the log, stops the threads, and marks the end as clean; later calls but `close` fail as `Closed`.
     /// Idempotent. Dropping an engine without it is a crash of the process.
     ///

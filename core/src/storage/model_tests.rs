@@ -277,6 +277,7 @@ fn scan(engine: &dyn Engine, model: &Model, (from, to): (u16, u16), items: usize
 /// After a crash the engine holds the state after some batch that was not synced, or the last synced one.
 fn after_crash(engine: &dyn Engine, model: &mut Model) {
     assert!(engine.opening().may_have_forgotten());
+    engine.accept_opening().unwrap();
     let applied = engine.stats().applied;
     let kept = model.unsynced.iter().rev().find(|(lsn, _)| *lsn <= applied).map(|(_, map)| map.clone());
     model.now = kept.unwrap_or_else(|| model.synced.clone());

@@ -41,6 +41,8 @@ pub(super) enum LastRun {
 pub(super) struct Directory {
     path: PathBuf,
     lock: File,
+    /// The run began after one that may have been forgotten in part, and nothing has been done about that yet.
+    in_doubt: bool,
 }
 
 impl Directory {
@@ -65,7 +67,7 @@ impl Directory {
         let path = fs::canonicalize(path)
             .map_err(|error| Error::io(format_args!("data directory {}", context()), error))?;
         let lock = lock(&path)?;
-        let directory = Self { path, lock };
+        let directory = Self { path, lock, in_doubt: false };
         directory.check_format()?;
         for folder in [LOG, TABLES] {
             let folder = directory.path.join(folder);
@@ -106,8 +108,22 @@ impl Directory {
         })
     }
 
-    /// Marks a run as begun in this boot.
-    pub(super) fn mark_open(&self, boot: &str) -> Result<()> {
+    /// Marks a run as begun, unless it may have forgotten something: that stays in doubt until it is accepted.
+    pub(super) fn begin(&mut self, opening: Opening, boot: &str) -> Result<()> {
+        self.in_doubt = opening.may_have_forgotten();
+        if self.in_doubt { Ok(()) } else { self.mark_open(boot) }
+    }
+
+    /// Ends the doubt: later starts build on this run.
+    pub(super) fn accept(&mut self, boot: &str) -> Result<()> {
+        if self.in_doubt {
+            self.mark_open(boot)?;
+            self.in_doubt = false;
+        }
+        Ok(())
+    }
+
+    fn mark_open(&self, boot: &str) -> Result<()> {
         let text = format!("open {}\n", boot.replace(char::is_whitespace, ""));
         match write_whole(&self.path, STATE, text.as_bytes()) {
             // On a full disk reads still have to work. Without a marker the run counts as one that may forget.
@@ -116,8 +132,11 @@ impl Directory {
         }
     }
 
-    /// Marks a run as ended in order.
+    /// Marks a run as ended in order, unless it leaves the doubt that it began with.
     pub(super) fn mark_clean(&self, last: Lsn) -> Result<()> {
+        if self.in_doubt {
+            return Ok(());
+        }
         write_whole(&self.path, STATE, format!("clean {last}\n").as_bytes())
     }
 

@@ -170,6 +170,10 @@ impl Engine for DiskEngine {
         self.shared.opening
     }
 
+    fn accept_opening(&self) -> Result<()> {
+        self.shared.accept_opening()
+    }
+
     fn close(&self) -> Result<()> {
         if !self.shared.begin_close() {
             return Ok(());

@@ -17,7 +17,7 @@ use crate::storage::engine::Lsn;
 
 /// Opens everything that an engine works on. Nothing is written to the log yet.
 pub(super) fn recover(path: &Path, settings: DiskSettings) -> Result<Shared> {
-    let directory = Directory::open(path)?;
+    let mut directory = Directory::open(path)?;
     let last_run = directory.last_run()?;
     let opening = last_run.opening(&settings.boot);
     let dropped = Arc::new(Dropped::default());
@@ -38,7 +38,7 @@ pub(super) fn recover(path: &Path, settings: DiskSettings) -> Result<Shared> {
     if last > persisted {
         stack.active.cover(last);
     }
-    directory.mark_open(&settings.boot)?;
+    directory.begin(opening, &settings.boot)?;
     let log = Log::new(log_directory, replayed.segments, replayed.next, settings.faults.clone());
     let shared = Shared::new(settings, directory, log, stack, tables, dropped, opening, replayed.torn_bytes);
     shared.flush_many_segments();

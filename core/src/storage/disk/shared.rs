@@ -437,6 +437,14 @@ impl Shared {
         self.notify(|progress| progress.stop = true);
     }
 
+    /// From now on a later start is judged by how this run ends.
+    pub(super) fn accept_opening(&self) -> Result<()> {
+        match &mut *self.directory.lock() {
+            Some(directory) => directory.accept(&self.settings.boot),
+            None => Err(Error::new(ErrorKind::Closed, "the engine is closed")),
+        }
+    }
+
     /// Brings the log to disk, marks the end as clean and gives the directory back.
     pub(super) fn finish_close(&self) -> Result<()> {
         let synced = self.sync_log();

@@ -121,6 +121,7 @@ fn a_killed_engine_comes_back_whole_and_knows_what_it_may_have_forgotten() {
     elsewhere.boot = "another boot".to_owned();
     let engine = DiskEngine::open(&path, elsewhere).unwrap();
     assert!(engine.opening().may_have_forgotten());
+    engine.accept_opening().unwrap();
     drop(engine);
     let mut elsewhere = settings();
     elsewhere.boot = "another boot".to_owned();
@@ -231,6 +232,31 @@ fn after_power_loss_only_a_synced_frame_proves_damage() {
     assert!(engine.opening().may_have_forgotten());
     assert_eq!((0..3).filter_map(|number| engine.get(&key(number)).unwrap()).count(), 0);
     assert!(engine.stats().torn_bytes > 0);
+}
+
+#[test]
+fn what_may_be_forgotten_stays_in_doubt_until_a_run_accepts_it() {
+    let (_directory, path) = killed(0..5);
+    let elsewhere = || {
+        let mut settings = settings();
+        settings.boot = "another boot".to_owned();
+        DiskEngine::open(&path, settings).unwrap()
+    };
+    // One run is killed before it could do anything about it, one ends in order.
+    drop(elsewhere());
+    let engine = elsewhere();
+    assert!(engine.opening().may_have_forgotten());
+    put(&engine, 5).unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    let engine = elsewhere();
+    assert!(engine.opening().may_have_forgotten());
+    assert_eq!((0..6).filter_map(|number| engine.get(&key(number)).unwrap()).count(), 6);
+    engine.accept_opening().unwrap();
+    engine.close().unwrap();
+    assert!(engine.accept_opening().is_err());
+    drop(engine);
+    assert!(elsewhere().opening().clean);
 }
 
 #[test]
