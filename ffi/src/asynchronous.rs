@@ -9,7 +9,7 @@ use ringkeep_surface::{
 
 use crate::bucket::{rk_bucket, shown};
 use crate::entry::{rk_entry, rk_receipt};
-use crate::guard::{Out, error_struct, free, guard, quiet};
+use crate::guard::{Out, error_struct, free, guard, quiet, renamed};
 use crate::input;
 use crate::store::rk_store;
 use crate::types::{User, rk_bytes, rk_error, rk_opts, rk_status};
@@ -203,7 +203,7 @@ struct Completed {
 
 impl Completed {
     fn got(entry: Result<Entry>) -> Self {
-        match entry.and_then(|entry| shown(&entry)) {
+        match entry.map_err(renamed("get")).and_then(|entry| shown(&entry)) {
             Ok((status, entry)) => Self { status, entry, receipt: None, error: None },
             Err(error) => Self::failed(&error),
         }
