@@ -1,6 +1,6 @@
 'use strict'
 // Loads the compiled part, one file for each platform beside index.js.
-// The package has no install script: the file is in the published package, or `make node` has built it.
+// The published package has the file and no install script; in a source tree npm's `prepare` or `make node` builds it.
 
 const fs = require('node:fs')
 const path = require('node:path')
