@@ -77,7 +77,8 @@ fn main() {
                     if !name.contains(&text(2)) || (store.topology.is_none() && load == "get r1") {
                         continue;
                     }
-                    let run = Load { request: request(load, store), connections: shape.0, depth: shape.1, seconds };
+                    let run =
+                        Load { request: request(load, store), connections: shape.0, depth: shape.1, seconds };
                     let (measured, cpu_us) = measure(&runtime, &env, store, &run);
                     take(&mut lines, store.name, load, shape, &measured, cpu_us);
                 }
@@ -127,7 +128,15 @@ impl Line {
 fn print(lines: &[Line]) {
     println!(
         "{:<10}{:<8}{:>12}{:>12}{:>9}{:>9}{:>14}{:>16}{:>14}",
-        "store", "load", "connections", "ops/s", "p50 µs", "p99 µs", "server µs/op", "ops/s ÷ floor", "CPU ÷ floor"
+        "store",
+        "load",
+        "connections",
+        "ops/s",
+        "p50 µs",
+        "p99 µs",
+        "server µs/op",
+        "ops/s ÷ floor",
+        "CPU ÷ floor"
     );
     for line in lines {
         let base = if line.load == "get r1" { "get" } else { line.load };

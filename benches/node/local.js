@@ -1,7 +1,7 @@
 'use strict'
 // Ringkeep inside a Node.js process against a Map, lmdb and classic-level: gets one after the other, puts with 64 in flight.
 // All run interleaved in one process, three rounds, medians; the ratios are to the peer in the same run.
-// Run `npm install` here and `make node` first.
+// Run `npm install` here and `make node-package` first.
 
 const fs = require('node:fs')
 const os = require('node:os')

@@ -46,4 +46,3 @@ impl Drop for Server {
         self.child.wait().unwrap();
     }
 }
-

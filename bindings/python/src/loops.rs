@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use ringkeep_surface::Result;
-use ringkeep_surface::{Op, Queue, Ticket, Wake};
+use pyo3::{PyTraverseError, PyVisit};
+use ringkeep_surface::{Op, Queue, Result, Ticket, Wake};
 
 use crate::errors::raise;
 
@@ -135,6 +135,10 @@ impl Pending {
     /// Ends the operation, if it has not ended.
     fn cancel(&self) {
         self.ticket.cancel();
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.future)
     }
 }
 
