@@ -304,6 +304,48 @@ static void any_thread_may_call(void) {
   rk_store_free(s);
 }
 
+/* Starts operations as fast as it can until the store refuses them. */
+typedef struct { rk_bucket *bucket; rk_queue *queue; tally *tally; int accepted; rk_status refusal; } starter;
+
+static void *start_until_refused(void *given) {
+  starter *s = given;
+  while ((s->refusal = rk_get_async(s->bucket, rk_str("k"), NULL, s->queue, count, s->tally, NULL)) == RK_OK) s->accepted++;
+  return NULL;
+}
+
+static void what_a_store_took_on_calls_back_before_its_close_ends(void) {
+  for (int round = 0; round < 20; round++) {
+    rk_store *s = round % 2 ? memory() : waiting_node();
+    rk_bucket *b = default_bucket(s);
+    rk_queue *q = NULL;
+    pthread_t threads[4];
+    starter starters[4];
+    tally t;
+    int accepted = 0, called;
+    struct timespec moment = { 0, 2000000 };
+    tally_init(&t);
+    GIVES(RK_OK, rk_queue_open(s, &q, &err));
+    for (int i = 0; i < 4; i++) {
+      starter one = { b, i < 2 ? q : NULL, &t, 0, RK_OK };
+      starters[i] = one;
+      HOLDS(pthread_create(&threads[i], NULL, start_until_refused, &starters[i]) == 0);
+    }
+    nanosleep(&moment, NULL);
+    GIVES(RK_OK, rk_close(s, 50, &err));
+    called = calls_of(&t);
+    for (int i = 0; i < 4; i++) {
+      pthread_join(threads[i], NULL);
+      HOLDS(starters[i].refusal == RK_CLOSED);
+      accepted += starters[i].accepted;
+    }
+    HOLDS(called == accepted && rk_queue_drain(q, 10) == 0 && calls_of(&t) == called);
+    rk_queue_free(q);
+    rk_bucket_free(b);
+    rk_store_free(s);
+    HOLDS(calls_of(&t) == called);
+  }
+}
+
 int main(void) {
   static const struct { const char *name; void (*run)(void); } tests[] = {
     { "nulls_are_refused", nulls_are_refused },
@@ -318,6 +360,7 @@ int main(void) {
     { "a_cancel_calls_back_once", a_cancel_calls_back_once },
     { "a_close_completes_what_is_in_flight", a_close_completes_what_is_in_flight },
     { "any_thread_may_call", any_thread_may_call },
+    { "what_a_store_took_on_calls_back_before_its_close_ends", what_a_store_took_on_calls_back_before_its_close_ends },
   };
   int failed = 0;
   alarm(120);
