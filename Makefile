@@ -10,12 +10,13 @@ LANE := scripts/lane
 LANES := format tidy deny lints unit docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint fmt clean $(LANES)
+.PHONY: help setup test lint fmt clean bench $(LANES)
 
 help:
 	@echo 'make test            everything that must pass (what .ci/run runs)'
 	@echo 'make LANE            one lane: $(LANES)'
 	@echo 'make lint fmt clean  static checks; format the sources; remove what was built'
+	@echo 'make bench           figures beside their peers; BENCH=quick for a short run'
 
 setup:
 	@scripts/setup
@@ -28,6 +29,9 @@ lint: setup
 
 fmt:
 	@$(CARGO) fmt --all
+
+bench:
+	@scripts/bench
 
 clean:
 	@$(CARGO) clean
