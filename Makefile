@@ -49,9 +49,9 @@ install:
 demo: setup
 	@scripts/demo $(DATA)
 
-# Three nodes beside their peers, in one run.
+# Figures beside their peers, each in one run; BENCH=quick shortens.
 bench: setup
-	@$(CARGO) run --quiet --release -p ringkeep-bench
+	@scripts/bench
 
 soak: setup
 	@RINGKEEP_KILLS=200 LANE_SECONDS_MAX=7200 $(LANE) crash $(CARGO) test --quiet --workspace --test kill
