@@ -1,5 +1,5 @@
 /* Ringkeep: a replicated key-value store inside your process. One header, C99, safe from any thread.
-   Generated from ffi/src by `make headers`; do not edit.
+   Generated from ffi/src by `make write-headers`; do not edit.
    Lifetimes: what a function gives through an out parameter is ended by the _free of its type; every _free takes NULL.
    Out parameters are NULL after a failure. Bytes read from an object are borrowed until that object is freed (from an
    iterator: until its next step). Keys, values and options passed in are copied before the call returns, async calls

@@ -5,7 +5,7 @@ use ringkeep_surface::{Error, ErrorKind, Result, errors};
 
 use crate::bucket::{rk_bucket, shown};
 use crate::entry::rk_entry;
-use crate::guard::guard;
+use crate::guard::{guard, renamed};
 use crate::input;
 use crate::store::wait;
 use crate::types::{rk_bytes, rk_error, rk_opts, rk_status};
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn rk_get_many(
         };
         let entries = started().map_err(|error| each.all(error.during("get_many")))?;
         for (index, entry) in entries.iter().enumerate() {
-            match entry.as_ref().map_err(Clone::clone).and_then(shown) {
+            match entry.as_ref().map_err(|error| renamed("get")(error.clone())).and_then(shown) {
                 Ok((status, entry)) => {
                     each.set(index, status);
                     if let Some(entry) = entry {
