@@ -28,15 +28,35 @@ pub struct Scale {
     pub nodes: u32,
     /// The clients.
     pub clients: u32,
+    /// How many of them are no members' processes.
+    pub outsiders: u32,
     /// How long clients work and faults happen, in simulated milliseconds.
     pub duration_ms: u64,
+    /// The longest time between two faults.
+    pub gap_ms_max: u64,
     /// What clients do.
     pub shape: Shape,
 }
 
 impl Default for Scale {
     fn default() -> Self {
-        Self { nodes: 5, clients: 6, duration_ms: 20_000, shape: Shape { keys: 4, pause_ms_max: 250 } }
+        let shape = Shape { keys: 4, pause_ms_max: 250 };
+        Self { nodes: 5, clients: 7, outsiders: 2, duration_ms: 20_000, gap_ms_max: 600, shape }
+    }
+}
+
+impl Scale {
+    /// Many clients on few keys, and a fault at every turn, for a short time.
+    #[must_use]
+    pub fn storm() -> Self {
+        let shape = Shape { keys: 2, pause_ms_max: 40 };
+        Self { clients: 10, duration_ms: 5_000, gap_ms_max: 120, shape, ..Self::default() }
+    }
+
+    /// What a seed runs at: every second one is a storm.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        if seed % 2 == 1 { Self::storm() } else { Self::default() }
     }
 }
 
@@ -150,7 +170,8 @@ async fn disturb(
     for number in 0..scale.clients {
         let client = Client::new(number, cluster.clone(), recorder.clone());
         let workload = Workload::new(seed, number, scale.shape);
-        env.spawn(client.work(env.clone(), workload, stopwatch.clone(), scale.duration_ms));
+        let outsider = number + scale.outsiders >= scale.clients;
+        env.spawn(client.work(env.clone(), workload, stopwatch.clone(), scale.duration_ms, outsider));
     }
     let extent = Extent {
         nodes: scale.nodes,
@@ -158,6 +179,8 @@ async fn disturb(
         down_max: 2,
         crashes_max: crashes_max(scale, durability),
         skew_ms_max: 20_000,
+        day_ahead: seed % 5 == 4 && scale.nodes > 1,
+        gap_ms_max: scale.gap_ms_max,
     };
     for timed in schedule(seed, extent) {
         let wait = timed.at_ms.saturating_sub(stopwatch.elapsed_ms());
@@ -183,7 +206,7 @@ fn crashes_max(scale: Scale, durability: Durability) -> usize {
 /// Everything heals; waits until every node is done with what it owes.
 async fn settle(cluster: &Cluster, recorder: &Recorder, env: &Env) -> Option<Violation> {
     cluster.apply(&Fault::Heal);
-    cluster.apply(&Fault::Links { delay_ms: 1, jitter_ms: 0, lost_per_million: 0 });
+    cluster.apply(&Fault::Links { delay_ms: 1, jitter_ms: 0, lost_per_million: 0, reorder: false });
     for node in cluster.numbers().filter(|node| cluster.live(*node).is_none()) {
         cluster.apply(&Fault::Restart { node });
     }
@@ -247,8 +270,8 @@ async fn audit(cluster: &Cluster, recorder: &Recorder, scale: Scale) {
     for space in Space::ALL {
         for number in 0..scale.shape.keys {
             let node = number % scale.nodes;
-            if let Some(live) = cluster.live(node) {
-                auditor.read(Key { space, number }, node, &live).await;
+            if let Some(place) = cluster.inside(node) {
+                auditor.read(Key { space, number }, &place).await;
             }
         }
     }
