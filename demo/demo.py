@@ -158,7 +158,7 @@ def read_by_python(uri: str, keys: list[str]) -> dict[str, str]:
 
 def read_by_node(uri: str, keys: list[str]) -> dict[str, str]:
     reader = subprocess.Popen(
-        ["node", str(ROOT / "demo/read.mjs"), uri], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT / "demo"
+        ["node", str(ROOT / "build/demo/read.mjs"), uri], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT / "build/demo"
     )
     assert reader.stdin is not None and reader.stdout is not None
     text = "".join(f"{key}\n" for key in keys).encode()
@@ -179,6 +179,7 @@ def read_by_node(uri: str, keys: list[str]) -> dict[str, str]:
                 chunk = os.read(reader.stdout.fileno(), 65536)
                 if not chunk:
                     selector.unregister(reader.stdout)
+                    continue
                 *whole, rest = (rest + chunk).split(b"\n")
                 lines += [line.decode() for line in whole]
                 show_bar("Node.js client reads", len(lines), len(keys))
@@ -223,7 +224,7 @@ def members_in(folder: Path) -> list[Member]:
     commands = {
         "Rust": [str(ROOT / "build/demo/node")],
         "Python": [sys.executable, str(ROOT / "demo/node.py")],
-        "Node.js": ["node", str(ROOT / "demo/node.mjs")],
+        "Node.js": ["node", str(ROOT / "build/demo/node.mjs")],
     }
     return [
         Member(name, command, folder / name.lower(), address, None if address == addresses[0] else addresses[0])

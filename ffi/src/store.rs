@@ -5,7 +5,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use ringkeep_surface::{ConnectOptions, Error, ErrorKind, Op, Queue, Result, StoreHandle, errors, options};
+use ringkeep_surface::{
+    ConnectOptions, Error, ErrorKind, Op, Queue, Result, StoreHandle, errors, fork, options,
+};
 
 use crate::guard::{Out, free, guard, quiet};
 use crate::input;
@@ -56,6 +58,20 @@ impl rk_store {
     }
 }
 
+/// Has the system tell of forks, so that no operation has to ask which process it is in.
+fn watch_forks() {
+    static WATCH: std::sync::Once = std::sync::Once::new();
+    extern "C" fn in_child() {
+        fork::in_child();
+    }
+    WATCH.call_once(|| {
+        // SAFETY: the function only stores to an atomic, which is allowed in a child of fork.
+        if unsafe { libc::pthread_atfork(None, None, Some(in_child)) } == 0 {
+            fork::watched();
+        }
+    });
+}
+
 /// Opens a node. path NULL: in memory. options: percent-encoded key=value pairs joined by '&', the names of the settings
 /// file: "create=1&listen=127.0.0.1:7400", "listen=...&seeds=a:7400,b:7400&location=aws/eu-1/a", or NULL.
 #[unsafe(no_mangle)]
@@ -69,6 +85,7 @@ pub unsafe extern "C" fn rk_open(
     let out = unsafe { Out::clear(out) };
     let body = || {
         let out = out.required()?;
+        watch_forks();
         // SAFETY: as above.
         let path = unsafe { input::text(path, "path")? };
         // SAFETY: as above.
@@ -93,6 +110,7 @@ pub unsafe extern "C" fn rk_connect(
     let out = unsafe { Out::clear(out) };
     let body = || {
         let out = out.required()?;
+        watch_forks();
         // SAFETY: as above.
         let uri = unsafe { input::text(uri, "uri")? };
         let uris: Vec<String> = uri.map(str::to_owned).into_iter().collect();

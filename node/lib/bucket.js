@@ -4,7 +4,7 @@
 const { checkBytes, show } = require('./codec.js')
 const { Entry } = require('./entry.js')
 const { PartialFailureError, invalid, notInThisVersion } = require('./errors.js')
-const { run, signalOf } = require('./operations.js')
+const { native, run, signalOf } = require('./operations.js')
 const options = require('./options.js')
 const { Scan } = require('./scan.js')
 
@@ -16,9 +16,9 @@ class Bucket {
   #view
 
   /** `view` is how values are read: `{ codec, resolve }`. */
-  constructor(internal, native, name, view) {
+  constructor(internal, opened, name, view) {
     if (internal !== INTERNAL) throw invalid('use open, connect or store.bucket: handles are not made with new')
-    this.#native = native
+    this.#native = opened
     this.#view = view
     Object.defineProperty(this, 'name', { value: name, enumerable: true })
   }
@@ -28,7 +28,7 @@ class Bucket {
     if (resolve !== undefined) return this.read(key, o).then((entry) => entry.value)
     return attempt(() => {
       const [checked, json] = [checkKey(key), options.readOptions(o)]
-      return run((id) => this.#native.get(id, checked, json), signalOf(o), codec)
+      return run((id) => native.bucketGet(this.#native, id, checked, json), signalOf(o), codec)
     })
   }
 
@@ -36,7 +36,7 @@ class Bucket {
     return attempt(() => {
       const [checked, json] = [checkKey(key), options.readOptions(o)]
       const entry = (raw) => new Entry(raw, checked, this.#view)
-      return run((id) => this.#native.read(id, checked, json), signalOf(o), undefined, entry)
+      return run((id) => native.bucketRead(this.#native, id, checked, json), signalOf(o), undefined, entry)
     })
   }
 
@@ -46,7 +46,7 @@ class Bucket {
 
   #put(key, encoded, o, context) {
     const json = options.writeOptions(o)
-    return run((id) => this.#native.put(id, key, encoded, json, context), signalOf(o))
+    return run((id) => native.bucketPut(this.#native, id, key, encoded, json, context), signalOf(o))
   }
 
   delete(key, o) {
@@ -55,7 +55,7 @@ class Bucket {
 
   #delete(key, o, context) {
     const json = options.writeOptions(o)
-    return run((id) => this.#native.delete(id, key, json, context), signalOf(o))
+    return run((id) => native.bucketDelete(this.#native, id, key, json, context), signalOf(o))
   }
 
   async update(key, fn, o) {
@@ -63,7 +63,7 @@ class Bucket {
     if (o?.context !== undefined) throw invalid('update takes no context: it puts with that of what it reads')
     const [checked, json, signal] = [checkKey(key), options.writeOptions(o), signalOf(o)]
     const entry = (raw) => new Entry(raw, checked, this.#view)
-    const before = await run((id) => this.#native.readForUpdate(id, checked, json), signal, undefined, entry)
+    const before = await run((id) => native.bucketReadForUpdate(this.#native, id, checked, json), signal, undefined, entry)
     const value = await fn(before.siblings)
     const context = options.contextOf(before)
     if (value === undefined) {
@@ -80,13 +80,13 @@ class Bucket {
     const checked = given.map(checkKey)
     const [json, signal] = [options.readOptions(o), signalOf(o)]
     if (this.#view.resolve !== undefined) return this.#readMany(given, checked, json, signal)
-    const results = await run((id) => this.#native.getMany(id, checked, json), signal, this.#view.codec)
+    const results = await run((id) => native.bucketGetMany(this.#native, id, checked, json), signal, this.#view.codec)
     return together('getMany', given, results)
   }
 
   /** A resolve function needs the siblings, which only `read` gives. */
   async #readMany(given, checked, json, signal) {
-    const results = await run((id) => this.#native.readMany(id, checked, json), signal)
+    const results = await run((id) => native.bucketReadMany(this.#native, id, checked, json), signal)
     const value = ({ value, error }, index) =>
       error === undefined ? { value: new Entry(value, checked[index], this.#view).value } : { error }
     return together('getMany', given, results.map(value))
@@ -98,26 +98,26 @@ class Bucket {
     const keys = given.map(([key]) => checkKey(key))
     const values = given.map(([, value]) => this.#view.codec.encode(value))
     const [json, signal] = [options.writeOptions(o), signalOf(o)]
-    const results = await run((id) => this.#native.putMany(id, keys, values, json), signal)
+    const results = await run((id) => native.bucketPutMany(this.#native, id, keys, values, json), signal)
     together('putMany', given.map(([key]) => key), results)
   }
 
   scan(o) {
     const { json, prefix, start, end } = options.scanOptions(o)
-    return new Scan(this.#native.scan(json, prefix, start, end), this.#view, signalOf(o))
+    return new Scan(native.bucketScan(this.#native, json, prefix, start, end), this.#view, signalOf(o))
   }
 
   count(o) {
     return attempt(() => {
       const { json, prefix, start, end } = options.scanOptions(o)
-      return run((id) => this.#native.count(id, json, prefix, start, end), signalOf(o))
+      return run((id) => native.bucketCount(this.#native, id, json, prefix, start, end), signalOf(o))
     })
   }
 
   clear(o) {
     return attempt(() => {
       const { json, prefix, start, end } = options.scanOptions(o)
-      return run((id) => this.#native.clear(id, json, prefix, start, end), signalOf(o))
+      return run((id) => native.bucketClear(this.#native, id, json, prefix, start, end), signalOf(o))
     })
   }
 

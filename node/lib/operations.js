@@ -148,4 +148,4 @@ function signalOf(options) {
   throw invalid(`signal must be an AbortSignal, not ${show(signal)}`)
 }
 
-module.exports = { loop, run, now, hold, release, signalOf, ours }
+module.exports = { native, loop, run, now, hold, release, signalOf, ours }

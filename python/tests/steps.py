@@ -38,15 +38,11 @@ class Sync:
     def done(self, outcome: Any) -> Any:
         return outcome
 
+    def client(self, cluster: Cluster) -> Any:
+        return cluster.client()
+
     def items(self, scan: Any) -> list[tuple[bytes, Any]]:
-        found = []
-        while True:
-            try:
-                found.append(next(scan))
-            except StopIteration:
-                return found
-            except errors.Conflict as conflict:
-                found.append((conflict.key, conflict))
+        return items(scan)
 
     def finish(self) -> None:
         pass
@@ -67,7 +63,13 @@ class Aio:
 
         return self.runner.run(wait()) if inspect.isawaitable(outcome) else outcome
 
+    def client(self, cluster: Cluster) -> Any:
+        return self.done(aio.connect([f"ringkeep://{node.address}" for node in cluster.nodes]))
+
     def items(self, scan: Any) -> list[tuple[bytes, Any]]:
+        if isinstance(scan, ringkeep.Scan):
+            return items(scan)
+
         async def collect() -> list[tuple[bytes, Any]]:
             found = []
             while True:
@@ -82,6 +84,18 @@ class Aio:
 
     def finish(self) -> None:
         self.runner.close()
+
+
+def items(scan: ringkeep.Scan[Any]) -> list[tuple[bytes, Any]]:
+    """All items of a scan; a conflict stands for its item."""
+    found: list[tuple[bytes, Any]] = []
+    while True:
+        try:
+            found.append(next(scan))
+        except StopIteration:
+            return found
+        except errors.Conflict as conflict:
+            found.append((conflict.key, conflict))
 
 
 def octets(given: Any) -> Any:
@@ -110,7 +124,7 @@ class World:
         if kind == "cluster":
             self.cluster = Cluster(setup.get("size", 3), n=setup.get("n", 3))
             self.follow_nodes()
-            self.stores["main"] = self.cluster.client()
+            self.stores["main"] = self.flavour.client(self.cluster)
         elif kind in ("memory", "durable"):
             path = "${dir}/main" if kind == "durable" else None
             self.op_open({"as": "main", "path": path, "settings": setup.get("settings", {})})

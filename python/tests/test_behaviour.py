@@ -34,8 +34,6 @@ def play(flavour: Sync | Aio, case: dict[str, Any], directory: Path) -> None:
 def test_behaviour(flavour: type[Sync | Aio], case: dict[str, Any], tmp_path: Path) -> None:
     if "python" in case.get("skip", {}):
         pytest.skip(case["skip"]["python"])
-    if flavour is Aio and case["setup"]["store"] == "cluster":
-        pytest.skip("a test cluster hands out stores of the sync API")
     play(flavour(), case, tmp_path)
 
 

@@ -51,18 +51,81 @@ def test_an_inherited_handle_raises_forked_and_a_child_opens_its_own(run: Run) -
 
 def test_a_child_of_fork_exits_cleanly_with_inherited_handles(run: Run) -> None:
     done = run(
-        """
-        import os, sys, ringkeep
-        db = ringkeep.open()
+        f"""
+        import os, sys, threading, time, ringkeep
+        db, outside = ringkeep.open(), ringkeep.open({OUTSIDE})
         db["k"] = "v"
+        def wait():
+            try:
+                outside.get("k", timeout=3600)
+            except ringkeep.errors.Error:
+                pass
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.05)
         if os.fork() == 0:
             sys.exit(0)
         status = os.waitstatus_to_exitcode(os.wait()[1])
         assert status == 0, status
         assert db["k"] == b"v"
+        outside.close(timeout=0)
+        thread.join()
         """
     )
     assert done.stderr == ""
+
+
+def test_a_child_that_drops_a_store_leaves_the_parents_loop_alone(run: Run) -> None:
+    run(
+        f"""
+        import asyncio, gc, os
+        from ringkeep import aio, errors
+        async def fails(db):
+            try:
+                await db.get("k", timeout=0.05)
+            except (errors.Timeout, errors.QuorumUnavailable):
+                return
+            raise AssertionError
+        async def main():
+            db = await aio.open({OUTSIDE})
+            await fails(db)
+            if os.fork() == 0:
+                del db
+                gc.collect()
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+            await asyncio.wait_for(fails(db), 30)
+            await db.close()
+        asyncio.run(main())
+        """
+    )
+
+
+def test_a_store_of_asyncio_that_is_dropped_leaves_nothing_behind(run: Run) -> None:
+    run(
+        f"""
+        import asyncio, gc, os
+        from ringkeep import aio, errors
+        async def drop():
+            db = await aio.open({OUTSIDE})
+            try:
+                await db.get("k", timeout=0.01)
+            except (errors.Timeout, errors.QuorumUnavailable):
+                pass
+        async def main():
+            await drop()
+            before = len(os.listdir("/proc/self/fd"))
+            for _ in range(10):
+                await drop()
+            for _ in range(1000):
+                gc.collect()
+                await asyncio.sleep(0.01)
+                if len(os.listdir("/proc/self/fd")) <= before:
+                    return
+            raise AssertionError(f"{{before}} descriptors became {{len(os.listdir('/proc/self/fd'))}}")
+        asyncio.run(main())
+        """
+    )
 
 
 @pytest.mark.parametrize("times", range(3))

@@ -4,7 +4,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +12,11 @@ use napi::bindgen_prelude::{Buffer, Env, Function};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use parking_lot::Mutex;
-use ringkeep_surface::{
-    ClusterHandle, Error, ErrorKind, Op, Queue, Result, Started, StoreHandle, Ticket, Wake,
-};
+use ringkeep_surface::{ClusterHandle, Op, Queue, Result, Started, StoreHandle, Ticket, Wake, fork};
 
 use crate::arguments;
 use crate::cluster::Cluster;
+use crate::guard::guard;
 use crate::handles::Handles;
 use crate::reply::{self, Reply};
 use crate::store::Store;
@@ -82,19 +80,33 @@ impl Local {
         T: Send + 'static,
         R: Reply,
     {
-        let started = guard(|| {
-            let shared = Arc::clone(&self.shared);
-            let later = convert.clone();
-            Ok(operation()?.start(&self.shared.queue, move |result| shared.finish(id, result.map(later))))
-        });
-        match started {
+        let shared = Arc::clone(&self.shared);
+        let later = convert.clone();
+        let done = move |result: Result<T>| shared.finish(id, result.map(later));
+        match guard(|| Ok(operation()?.start(&self.shared.queue, done))) {
             Ok(Started::Ready(result)) => self.reply(id, result.map(convert)),
-            Ok(Started::Pending(ticket)) => {
-                self.shared.state.lock().tickets.insert(id, ticket);
-                0
-            }
+            Ok(Started::Pending(ticket)) => self.pending(id, ticket),
             Err(error) => self.reply::<()>(id, Err(error)),
         }
+    }
+
+    /// As `start`, for what begins with the disk: nothing of it is done on this thread.
+    pub(crate) fn start_elsewhere<T>(&self, id: u32, operation: impl FnOnce() -> Result<Op<T>>) -> i64
+    where
+        T: Reply + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        let done = move |result: Result<T>| shared.finish(id, result);
+        match guard(|| Ok(operation()?.start_elsewhere(&self.shared.queue, done))) {
+            Ok(Started::Ready(result)) => self.reply(id, result),
+            Ok(Started::Pending(ticket)) => self.pending(id, ticket),
+            Err(error) => self.reply::<()>(id, Err(error)),
+        }
+    }
+
+    fn pending(&self, id: u32, ticket: Ticket) -> i64 {
+        self.shared.state.lock().tickets.insert(id, ticket);
+        0
     }
 
     /// Replies with what is known already.
@@ -126,12 +138,6 @@ impl Local {
     }
 }
 
-/// Runs the body of an export: a panic becomes an `Internal`.
-pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(body))
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "a bug in Ringkeep: the call panicked")))
-}
-
 /// The thread's queue, as `node/lib/operations.js` holds it.
 #[napi]
 pub struct EventLoop(Rc<Local>);
@@ -141,6 +147,8 @@ impl EventLoop {
     /// `wake` is called on the thread when completions wait. It does not keep the process alive.
     #[napi(constructor)]
     pub fn new(env: Env, scratch: Buffer, wake: Function<'_, (), ()>) -> napi::Result<Self> {
+        // No JavaScript runs in a child of fork, Node.js only spawns: nothing has to ask the system which process it is.
+        fork::watched();
         let wake = wake.build_threadsafe_function::<()>().weak::<true>().callee_handled::<false>().build()?;
         let callback = move || {
             // A thread that is ending has no use for it.
@@ -167,9 +175,10 @@ impl EventLoop {
     #[napi]
     pub fn drain(&self, max: u32) -> i64 {
         let shared = &self.0.shared;
-        let drained = guard(|| Ok(shared.queue.drain(usize::try_from(max).unwrap_or(usize::MAX))));
+        // What panicked has said so in its reply; the others stand.
+        let _panicked = guard(|| Ok(shared.queue.drain(usize::try_from(max).unwrap_or(usize::MAX))));
         let mut finished = std::mem::take(&mut shared.state.lock().finished);
-        if finished.is_empty() || drained.is_err() {
+        if finished.is_empty() {
             return 0;
         }
         let length = self.0.pass(&mut finished);
@@ -196,21 +205,21 @@ impl EventLoop {
     #[napi]
     pub fn open(&self, id: u32, path: Option<String>, json: String, toml: Option<String>) -> i64 {
         let open = || Ok(StoreHandle::open(arguments::settings(path.as_deref(), &json, toml.as_deref())?));
-        self.0.start(id, open, |store| store)
+        self.0.start_elsewhere(id, open)
     }
 
     /// Connects a client.
     #[napi]
     pub fn connect(&self, id: u32, uris: Vec<String>, json: Option<String>) -> i64 {
         let connect = || Ok(StoreHandle::connect(&uris, arguments::connect(json.as_deref())?));
-        self.0.start(id, connect, |store| store)
+        self.0.start_elsewhere(id, connect)
     }
 
     /// Starts a cluster in this process.
     #[napi]
     pub fn start_cluster(&self, id: u32, size: u32, n: u32, path: Option<String>) -> i64 {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        self.0.start(id, || Ok(ClusterHandle::start(size, n, path.as_deref())), |cluster| cluster)
+        self.0.start_elsewhere(id, || Ok(ClusterHandle::start(size, n, path.as_deref())))
     }
 
     /// The store that an operation has opened.

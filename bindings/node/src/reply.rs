@@ -5,6 +5,7 @@ use bytes::Bytes;
 use ringkeep_surface::{Detail, Entry, Error, ErrorKind, Receipt, Result, ScanItem};
 use serde_json::{Value, json};
 
+use crate::guard::guard;
 use crate::handles::Handles;
 
 const FAILURE: u8 = 0;
@@ -35,16 +36,19 @@ pub(crate) trait Reply {
 /// Appends the reply of a result, or the failure that it cannot be passed.
 pub(crate) fn write<T: Reply>(result: Result<T>, id: u32, handles: &mut Handles, out: &mut Vec<u8>) {
     let start = out.len();
-    match result {
-        Ok(value) => value.write(id, handles, out),
-        Err(error) => failure(&error, out),
-    }
-    if out.len() - start > REPLY_BYTES_MAX {
+    let written = guard(|| {
+        result?.write(id, handles, out);
+        if out.len() - start > REPLY_BYTES_MAX {
+            return Err(Error::new(
+                ErrorKind::Overloaded,
+                "the reply exceeds 4 GiB: ask for fewer keys at once",
+            ));
+        }
+        Ok(())
+    });
+    if let Err(error) = written {
         out.truncate(start);
-        failure(
-            &Error::new(ErrorKind::Overloaded, "the reply exceeds 4 GiB: ask for fewer keys at once"),
-            out,
-        );
+        failure(&error, out);
     }
 }
 

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use ringkeep_surface::Result;
-use ringkeep_surface::{Op, Queue, Ticket, Wake};
+use pyo3::{PyTraverseError, PyVisit};
+use ringkeep_surface::{Op, Queue, Result, Ticket, Wake};
 
 use crate::errors::raise;
 
@@ -16,8 +17,10 @@ use crate::errors::raise;
 const DRAIN_MAX: usize = 1_024;
 
 /// The queues of one store, by loop.
-#[derive(Default)]
-pub(crate) struct Loops(Mutex<Vec<Served>>);
+pub(crate) struct Loops {
+    pid: u32,
+    served: Mutex<Vec<Served>>,
+}
 
 struct Served {
     event_loop: Py<PyAny>,
@@ -62,10 +65,14 @@ fn is_closed(event_loop: &Bound<'_, PyAny>) -> bool {
 }
 
 impl Loops {
+    pub(crate) fn new() -> Self {
+        Self { pid: std::process::id(), served: Mutex::new(Vec::new()) }
+    }
+
     /// The queue that this loop drains; made when first needed.
     fn queue(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Arc<Queue>> {
         let py = event_loop.py();
-        if let Some(served) = self.0.lock().iter().find(|served| served.event_loop.is(event_loop)) {
+        if let Some(served) = self.served.lock().iter().find(|served| served.event_loop.is(event_loop)) {
             return Ok(Arc::clone(&served.drain.get().queue));
         }
         let queue = Queue::new(Wake::EventFd).map_err(|error| raise(py, &error))?;
@@ -73,11 +80,11 @@ impl Loops {
             Py::new(py, Drain { event_loop: event_loop.clone().unbind(), queue: Arc::clone(&queue) })?;
         event_loop.call_method1("add_reader", (queue.fd(), &drain))?;
         // Loops that have ended since are forgotten here, out of the lock: what they hold may run code when it goes.
-        let known = std::mem::take(&mut *self.0.lock());
+        let known = std::mem::take(&mut *self.served.lock());
         let (gone, mut kept): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|served| is_closed(served.event_loop.bind(py)));
         kept.push(Served { event_loop: event_loop.clone().unbind(), drain });
-        self.0.lock().extend(kept);
+        self.served.lock().extend(kept);
         for served in gone {
             served.drain.get().queue.close();
         }
@@ -86,7 +93,11 @@ impl Loops {
 
     /// Takes the queues off their loops: at once where this thread runs the loop, else through the loop.
     pub(crate) fn detach(&self, py: Python<'_>) {
-        let served = std::mem::take(&mut *self.0.lock());
+        // A child of fork shares its parent's poller: taking a descriptor off there would deafen the parent.
+        if self.pid != std::process::id() {
+            return;
+        }
+        let served = std::mem::take(&mut *self.served.lock());
         let running = running_loop(py).ok();
         for Served { event_loop, drain } in served {
             let event_loop = event_loop.bind(py);
@@ -126,6 +137,10 @@ impl Pending {
     fn cancel(&self) {
         self.ticket.cancel();
     }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.future)
+    }
 }
 
 /// Lets an operation go on on the runtime, to complete through the running loop's queue.
@@ -155,7 +170,10 @@ fn settle(py: Python<'_>, future: &Py<PyAny>, convert: impl FnOnce() -> PyResult
         }
         match convert() {
             Ok(value) => future.call_method1(py, intern!(py, "set_result"), (value,))?,
-            Err(error) => future.call_method1(py, intern!(py, "set_exception"), (error.into_value(py),))?,
+            Err(error) => {
+                let error = storable(py, error).into_value(py);
+                future.call_method1(py, intern!(py, "set_exception"), (error,))?
+            }
         };
         Ok(())
     });
@@ -163,4 +181,14 @@ fn settle(py: Python<'_>, future: &Py<PyAny>, convert: impl FnOnce() -> PyResult
         // The loop closed while it drained: the future has nobody to wake.
         error.write_unraisable(py, Some(future.bind(py)));
     }
+}
+
+/// A future refuses StopIteration, which a resolver may raise; a generator would make the same of it.
+fn storable(py: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyStopIteration>(py) {
+        return error;
+    }
+    let stored = PyRuntimeError::new_err("a resolver raised StopIteration");
+    stored.set_cause(py, Some(error));
+    stored
 }

@@ -37,7 +37,7 @@ pub(crate) struct Node;
 #[pyclass(frozen, extends = Store, module = "ringkeep")]
 pub(crate) struct Client;
 
-fn default_keyspace(py: Python<'_>, handle: &StoreHandle) -> PyResult<Arc<Keyspace>> {
+fn default_keyspace(py: Python<'_>, handle: &StoreHandle) -> PyResult<Keyspace> {
     let bucket = handle.bucket(None).map_err(|error| raise(py, &error))?;
     Ok(Keyspace::new(bucket, Codec::Bytes, None))
 }
@@ -230,7 +230,7 @@ fn named(
     name: &Object<'_>,
     codec: Option<&Object<'_>>,
     resolve: Option<Object<'_>>,
-) -> PyResult<Arc<Keyspace>> {
+) -> PyResult<Keyspace> {
     let py = name.py();
     let Ok(name) = name.extract::<String>() else {
         return Err(invalid(py, "the bucket's name is not a str"));
@@ -304,7 +304,7 @@ pub(crate) fn start_connect(
 
 /// The queue that the opening completes through becomes the store's.
 fn start(py: Python<'_>, op: Op<StoreHandle>) -> PyResult<Py<PyAny>> {
-    let loops = Arc::new(Loops::default());
+    let loops = Arc::new(Loops::new());
     let of_store = Arc::clone(&loops);
     Call::new(op, move |py: Python<'_>, handle| AsyncStore::object(py, handle, of_store)).start(py, &loops)
 }

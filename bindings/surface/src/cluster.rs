@@ -1,31 +1,43 @@
-//! Several real nodes in this process, for the tests of applications.
+//! Several real nodes in this process, for the tests of applications: the core's testing cluster behind handles.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use ringkeep::Node;
-use ringkeep::base::env::Env;
 use ringkeep::base::error::{Error, ErrorKind, Result};
-use ringkeep::base::settings::Settings;
+use ringkeep::testing::{Cluster, ClusterOptions};
 
-use crate::connect;
-use crate::op::{Kind, Op};
-use crate::options::ConnectOptions;
+use crate::op::{Kind, Op, leak_if_forked};
 use crate::scope::Scope;
 use crate::store::StoreHandle;
 
-/// A cluster of real nodes in this process. Cheap to clone.
+/// A cluster of real nodes in this process. Cheap to clone; the last one that is dropped ends the nodes.
 #[derive(Clone, Debug)]
-pub struct ClusterHandle {
+pub struct ClusterHandle(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     scope: Arc<Scope>,
-    nodes: Arc<Mutex<Vec<Place>>>,
+    // Present until the drop, which leaks it in a child of fork.
+    cluster: Option<Cluster>,
+    nodes: Mutex<Vec<StoreHandle>>,
 }
 
-#[derive(Clone, Debug)]
-struct Place {
-    node: Node,
-    handle: StoreHandle,
+impl Inner {
+    fn cluster(&self) -> Result<&Cluster> {
+        self.cluster.as_ref().ok_or_else(|| Error::new(ErrorKind::Internal, "the cluster is gone"))
+    }
+
+    fn handle(&self, index: usize) -> Result<StoreHandle> {
+        Ok(StoreHandle::over_node(Scope::new(0)?, self.cluster()?.node(index)?))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        leak_if_forked(&self.scope, self.cluster.take());
+    }
 }
 
 impl ClusterHandle {
@@ -35,62 +47,46 @@ impl ClusterHandle {
             Ok(scope) => scope,
             Err(error) => return Op::ready(Err(error)),
         };
-        let path = path.map(std::path::PathBuf::from);
+        let options = ClusterOptions { size, n, path: path.map(PathBuf::from), ..ClusterOptions::default() };
         let own = Arc::clone(&scope);
         Op::new(&scope, Kind::Life, async move {
-            if size == 0 {
-                return Err(Error::invalid("a cluster of 0 nodes"));
-            }
-            let mut places: Vec<Place> = Vec::new();
-            for index in 0..size {
-                let seeds = places.first().and_then(|first| first.handle.address()).into_iter().collect();
-                let settings = Settings {
-                    n,
-                    path: path.as_ref().map(|path| path.join(format!("node{index}"))),
-                    listen: Some("127.0.0.1:0".to_owned()),
-                    create: index == 0,
-                    seeds,
-                    ..Settings::default()
-                };
-                places.push(open(settings).await?);
-            }
-            Ok(Self { scope: own, nodes: Arc::new(Mutex::new(places)) })
+            let cluster = Some(Cluster::start(options).await?);
+            let inner = Inner { scope: own, cluster, nodes: Mutex::default() };
+            let nodes = (0..size).map(|index| inner.handle(index)).collect::<Result<_>>()?;
+            *inner.nodes.lock() = nodes;
+            Ok(Self(Arc::new(inner)))
         })
     }
 
-    /// The nodes in their order; a node that was killed stays in its place.
+    /// The nodes in their order; a node that was killed stays in its place, closed.
     #[must_use]
     pub fn nodes(&self) -> Vec<StoreHandle> {
-        self.nodes.lock().iter().map(|place| place.handle.clone()).collect()
+        self.0.nodes.lock().clone()
     }
 
     /// A client of the cluster.
     pub fn client(&self) -> Op<StoreHandle> {
-        let uri: Vec<_> = self.nodes().iter().filter_map(StoreHandle::address).collect();
-        let uri = format!("ringkeep://{}", uri.join(","));
-        Op::new(&self.scope, Kind::Life, async move {
-            let scope = Scope::new(0)?;
-            let env = Env::system(scope.handle().clone())?;
-            let client = connect::connect(&[uri], ConnectOptions::default(), env).await?;
-            Ok(StoreHandle::over_client(scope, client))
+        self.op(|inner| async move {
+            let client = inner.cluster()?.client().await?;
+            Ok(StoreHandle::over_client(Scope::new(0)?, client))
         })
     }
 
     /// Ends a node as kill -9 would: nothing is flushed.
     pub fn kill(&self, index: usize) -> Op<()> {
-        let nodes = self.nodes.lock();
-        Op::ready(match nodes.get(index) {
-            Some(place) => {
-                place.node.kill();
-                Ok(())
-            }
-            None => Err(Error::invalid(format!("node {index} is not one of the {}", nodes.len()))),
-        })
+        self.op(move |inner| async move { inner.cluster()?.kill(index).await })
     }
 
     /// Brings the same member back; its place in `nodes` then holds a new handle.
     pub fn restart(&self, index: usize) -> Op<()> {
-        Op::ready(Err(Error::not_in_this_version(&format!("restart of node {index}"))))
+        self.op(move |inner| async move {
+            inner.cluster()?.restart(index).await?;
+            let handle = inner.handle(index)?;
+            if let Some(place) = inner.nodes.lock().get_mut(index) {
+                *place = handle;
+            }
+            Ok(())
+        })
     }
 
     /// Cuts the network between groups of nodes.
@@ -105,39 +101,25 @@ impl ClusterHandle {
 
     /// Ends when nothing is left to repair.
     pub fn settle(&self, timeout: Duration) -> Op<()> {
-        let nodes = self.nodes.lock().clone();
-        Op::new(&self.scope, Kind::Life, async move {
-            let Some(env) = nodes.first().map(|place| place.node.env().clone()) else { return Ok(()) };
-            let deadline = env.deadline(timeout);
-            while nodes.iter().any(|place| place.node.unsettled() > 0) {
-                if deadline.passed() {
-                    return Err(
-                        Error::new(ErrorKind::Timeout, "the cluster has not settled").during("settle")
-                    );
-                }
-                env.sleep(Duration::from_millis(10)).await;
-            }
-            Ok(())
-        })
+        self.op(move |inner| async move { inner.cluster()?.settle(timeout).await })
     }
 
     /// Closes every node. Idempotent.
     pub fn close(&self) -> Op<()> {
-        let nodes = self.nodes();
-        Op::new(&self.scope, Kind::Life, async move {
+        self.op(|inner| async move {
+            let nodes = inner.nodes.lock().clone();
             for node in nodes {
                 node.close(None).into_future().await?;
             }
-            Ok(())
+            inner.cluster()?.close().await
         })
     }
-}
 
-async fn open(settings: Settings) -> Result<Place> {
-    let scope = Scope::new(0)?;
-    let env = Env::system(scope.handle().clone())?;
-    let node = Node::open(settings, env).await?;
-    node.ready(None).await?;
-    let handle = StoreHandle::over_node(scope, node.clone());
-    Ok(Place { node, handle })
+    fn op<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> Op<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        Op::new(&self.0.scope, Kind::Life, work(Arc::clone(&self.0)))
+    }
 }

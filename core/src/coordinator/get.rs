@@ -183,14 +183,14 @@ impl Coordinator {
         }
         let hash = merged.hash();
         let bytes = encoding::encode(&merged);
-        let mut holders: Vec<NodeNumber> =
+        let holders: Vec<NodeNumber> =
             held.into_iter().filter(|(_, theirs)| *theirs == Some(hash)).map(|(node, _)| node).collect();
         let enough = requirement.held_enough();
         if !requirement.is_majority() || enough.met_by(&holders) {
             self.mend_behind(place, request, &bytes, &holders);
             return Ok(Some(bytes));
         }
-        self.write_back(place, request, &enough, &bytes, &mut holders).await?;
+        self.write_back(place, request, &enough, &bytes, &holders).await?;
         Ok(Some(bytes))
     }
 
@@ -216,7 +216,7 @@ impl Coordinator {
         request: &ReadRequest,
         enough: &Requirement,
         record: &Bytes,
-        holders: &mut Vec<NodeNumber>,
+        holders: &[NodeNumber],
     ) -> Result<()> {
         let me = self.me();
         let (sender, receiver) = oneshot::channel();

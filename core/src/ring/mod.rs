@@ -7,6 +7,8 @@ pub mod location;
 pub mod placement;
 pub mod preference;
 pub mod topology;
+#[cfg(test)]
+mod vectors;
 pub mod voters;
 
 pub use bucket::{BucketSpec, Consistency, Level, Replicas, Resolver, majority};

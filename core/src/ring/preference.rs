@@ -71,4 +71,11 @@ impl Placement {
     pub fn replicas(&self, replicas: &Replicas) -> usize {
         self.owners(PartitionId(0), replicas).len()
     }
+
+    /// Per partition and position of the merged list: the name of the data centre that it is taken from.
+    pub(super) fn order_by_name(&self) -> Vec<Vec<&str>> {
+        let names: Vec<&str> = self.lists.keys().map(String::as_str).collect();
+        let name = |index: &u16| names.get(usize::from(*index)).copied().unwrap_or_default();
+        self.order.iter().map(|row| row.iter().map(name).collect()).collect()
+    }
 }
