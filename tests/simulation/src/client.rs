@@ -145,7 +145,8 @@ impl Client {
         }
     }
 
-    async fn act(&mut self, action: Action, place: &Place) {
+    /// Does one thing, and writes it down.
+    pub async fn act(&mut self, action: Action, place: &Place) {
         match action {
             Action::Read(key) => drop(self.read(key, place).await),
             Action::PutBlind(key) => self.put_blind(key, place).await,
