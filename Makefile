@@ -2,28 +2,36 @@
 # `make test` runs all of them. V=1 shows the output of lanes that pass.
 
 PREFIX ?= /usr/local
+DATA ?=
 CARGO ?= cargo
 VENV := build/.venv/bin
 LANE := scripts/lane
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
 # In the order in which they run: the cheap ones first.
-LANES := format tidy deny lints unit docs c
+LANES := format tidy deny lints unit headers behaviour-rust simulation crash behaviour-c \
+	build behaviour-python python behaviour-node node packages docs
+
+# Packages whose tests have a lane of their own. Other lanes name the whole workspace, so that all share one build.
+OWN_LANE := ringkeep-tidy ringkeep-simulation ringkeep-crash ringkeep-ffi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint fmt clean install headers $(LANES)
+.PHONY: help setup test lint fmt clean install demo bench soak python-package node-package prefix write-headers $(LANES)
 
 help:
-	@echo 'make test            everything that must pass (what .ci/run runs)'
-	@echo 'make LANE            one lane: $(LANES)'
-	@echo 'make install PREFIX=  the C library: headers, libringkeep, pkg-config and CMake files'
-	@echo 'make headers         write include/ringkeep.h anew from ffi/src'
-	@echo 'make lint fmt clean  static checks; format the sources; remove what was built'
+	@echo 'make test             everything that must pass (what .ci/run runs)'
+	@echo 'make demo [DATA=dir]  three processes in three languages store real files and lose one of them'
+	@echo 'make install PREFIX=  the C library, its headers, pkg-config and CMake files'
+	@echo 'make bench soak       figures beside their peers; the long versions of the tests'
+	@echo 'make lint fmt clean   static checks; format the sources; remove what was built'
+	@echo 'make LANE             one lane of: $(LANES)'
 
 setup:
 	@scripts/setup
 
+# BUILT: the lane `build` makes the release artefacts once, and the lanes after it use them.
 test: setup
-	@scripts/gate $(LANES)
+	@BUILT=1 scripts/gate $(LANES)
 
 lint: setup
 	@scripts/gate format tidy deny lints
@@ -33,7 +41,21 @@ fmt:
 
 clean:
 	@$(CARGO) clean
-	@rm -rf build dist
+	@rm -rf build dist node/*.node node/node_modules
+
+install:
+	@scripts/install-c $(PREFIX)
+
+demo: setup
+	@scripts/demo $(DATA)
+
+# Figures beside their peers, each in one run; BENCH=quick shortens.
+bench: setup
+	@scripts/bench
+
+soak: setup
+	@RINGKEEP_KILLS=200 LANE_SECONDS_MAX=7200 $(LANE) crash $(CARGO) test --quiet --workspace --test kill
+	@RINGKEEP_SEEDS=1000 LANE_SECONDS_MAX=7200 $(LANE) simulation $(CARGO) test --quiet --workspace --test seeds
 
 format:
 	@$(LANE) $@ $(CARGO) fmt --all --check
@@ -48,18 +70,58 @@ lints:
 	@$(LANE) $@ $(CARGO) clippy --quiet --workspace --all-targets --all-features -- -D warnings
 
 unit:
-	@$(LANE) $@ $(CARGO) test --quiet --workspace --exclude ringkeep-tidy
+	@$(LANE) $@ $(CARGO) test --quiet --workspace $(OWN_LANE:%=--exclude %)
 
-docs: export RUSTDOCFLAGS = -D warnings
-docs:
-	@$(LANE) $@ $(CARGO) doc --quiet --workspace --no-deps --document-private-items
+# The committed header is what the sources give; `make write-headers` writes it anew.
+headers:
+	@$(LANE) $@ $(CARGO) test --quiet --workspace --test header
 
-# Misuse of every export, the behaviour suite through C, the C++ header: against the library of the unit lane's profile.
-c:
+write-headers:
+	@RINGKEEP_WRITE_HEADERS=1 $(CARGO) test --quiet --workspace --test header
+
+simulation:
+	@$(LANE) $@ $(CARGO) test --quiet --workspace --test seeds
+
+crash:
+	@$(LANE) $@ $(CARGO) test --quiet --workspace --test kill
+
+behaviour-rust:
+	@$(LANE) $@ $(CARGO) run --quiet -p ringkeep-behaviour
+
+behaviour-c:
 	@$(LANE) $@ scripts/test-c
 
-install:
-	@scripts/install-c "$(PREFIX)"
+# The Python package in build/.venv, with the release build that `packages` and the demonstration use too.
+python-package: setup
+	@$(VENV)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall ./python
 
-headers:
-	@RINGKEEP_WRITE_HEADERS=1 $(CARGO) test --quiet -p ringkeep-ffi --test header
+build: setup
+	@$(LANE) $@ $(MAKE) --no-print-directory BUILT= python-package node-package prefix
+
+behaviour-python: $(if $(BUILT),,python-package)
+	@$(LANE) $@ $(VENV)/python -m pytest -q python/tests/test_behaviour.py
+
+python: $(if $(BUILT),,python-package)
+	@$(LANE) $@ $(VENV)/python -m pytest -q python/tests --ignore=python/tests/test_behaviour.py
+
+node-package: setup
+	@node node/build.js
+	@npm ci --prefix node --no-audit --no-fund --silent
+
+behaviour-node: $(if $(BUILT),,node-package)
+	@$(LANE) $@ node --test node/test/behaviour.test.js
+
+node: $(if $(BUILT),,node-package)
+	@$(LANE) $@ node --test $(filter-out %/behaviour.test.js,$(wildcard node/test/*.test.js))
+
+# Each package installed as a stranger would, in a directory of its own.
+packages: $(if $(BUILT),,node-package)
+	@$(LANE) $@ scripts/packages
+
+prefix:
+	@scripts/install-c build/prefix
+
+# What documents show is run; what the crates document has no warnings.
+docs: export RUSTDOCFLAGS = -D warnings
+docs: $(if $(BUILT),,python-package node-package prefix)
+	@$(LANE) $@ sh -c '$(CARGO) doc --quiet --workspace --no-deps --document-private-items && scripts/samples README.md'

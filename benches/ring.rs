@@ -1,20 +1,24 @@
-//! Quorums of three processes beside their floor: a plain map over the same transport, without versions, checksums of
-//! records or durability. `ring [seconds] [threads] [filter]` prints one line per load, then the ratios of TARGETS.md.
-//! The servers are children of this process; rounds of the stores are interleaved, and medians are printed.
+//! Quorums of three processes beside their floor and their peers in one run. The floor is a plain map over the same
+//! transport, without versions, checksums of records or durability; the peers are redis and etcd, where installed
+//! (`scripts/bench-setup`). `ring [seconds] [threads] [filter] [rounds]` prints one line per load, then the distance to
+//! the targets. The servers are children of this process; rounds of the stores are interleaved, and medians are printed.
 
-#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads real clocks")]
-#![expect(clippy::unwrap_used, reason = "a benchmark ends at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends when its stores cannot be set up")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ringkeep::base::env::Env;
 use ringkeep::base::ids::{Actor, BucketId, CopyNumber, Dot, Epoch, NodeNumber, PartitionId, Time};
 use ringkeep::ring::Topology;
-use ringkeep::wire::{Change, Expiry, Need, Request, Route};
+use ringkeep::wire::Route;
+use tokio::runtime::Runtime;
 
+#[path = "ring/etcd.rs"]
+mod etcd;
 #[path = "ring/floor.rs"]
 mod floor;
 #[path = "support/load.rs"]
@@ -23,31 +27,56 @@ mod load;
 mod node;
 #[path = "support/process.rs"]
 mod process;
+#[path = "ring/redis.rs"]
+mod redis;
+#[path = "ring/report.rs"]
+mod report;
+#[path = "ring/wire.rs"]
+mod wire;
 
-use load::{Load, MakeRequest, Measured};
+use load::{Measured, Shape};
 use process::Server;
+use report::{Report, SHAPES};
 
-const VALUE_BYTES: usize = 100;
+static VALUE: [u8; 100] = [b'v'; 100];
 const ROUTE: Route =
     Route { bucket: BucketId(0), partition: PartitionId(0), epoch: Epoch { era: 0, number: 1 } };
 /// The dot of every write of the floor.
 const DOT: Dot = Dot { time: Time(1), actor: Actor { node: NodeNumber(1), copy: CopyNumber(1) } };
-/// Rounds over all stores; the median of each load is printed.
-const ROUNDS: usize = 3;
+/// How long each store is written to before the first round, so that reads find what they ask for.
+const FILL: (Shape, Duration) = (Shape { connections: 64, depth: 16 }, Duration::from_secs(1));
 
-/// Three servers and how requests to them are made.
-struct Store {
-    name: &'static str,
-    servers: Vec<Server>,
-    topology: Option<Arc<Topology>>,
+/// What a load does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Operation {
+    Put,
+    Get,
+    /// A get that one owner answers by itself.
+    GetOne,
 }
 
-/// One load of one store, over all rounds.
-struct Line {
-    store: &'static str,
-    load: &'static str,
-    shape: (usize, u64),
-    rounds: Vec<(f64, f64, f64, f64)>,
+impl Operation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::Get => "get",
+            Self::GetOne => "get r1",
+        }
+    }
+}
+
+enum Protocol {
+    Floor,
+    Ring(Arc<Topology>),
+    Redis,
+    Etcd,
+}
+
+/// Servers and how they are spoken to.
+struct Store {
+    name: &'static str,
+    protocol: Protocol,
+    servers: Vec<Server>,
 }
 
 fn main() {
@@ -60,145 +89,119 @@ fn main() {
     }
     let seconds = Duration::from_secs_f64(text(0).parse().unwrap_or(2.0));
     let threads = text(1).parse::<u64>().unwrap_or(1);
+    let rounds = text(3).parse().unwrap_or(3);
     let runtime = runtime(usize::try_from(threads).unwrap());
     let env = Env::system(runtime.handle().clone()).unwrap();
-    let stores = [
-        start_floor(threads),
-        start_ring(&runtime, "memory", threads),
-        start_ring(&runtime, "interval", threads),
-        start_ring(&runtime, "sync", threads),
-    ];
-    let mut lines: Vec<Line> = Vec::new();
-    for _ in 0..ROUNDS {
+    // Removed only after the servers that write there have ended: locals are dropped in reverse order.
+    let directory = tempfile::tempdir().unwrap();
+    let stores = start(&runtime, threads, directory.path(), &text(2));
+    for store in &stores {
+        let _warm = store.measure(&runtime, &env, Operation::Put, FILL.0, FILL.1);
+    }
+    let mut report = Report::default();
+    for round in 0..rounds {
+        eprintln!("round {} of {rounds}", round + 1);
         for store in &stores {
-            for load in ["put", "get", "get r1"] {
-                for shape in [(1, 1), (64, 1), (64, 16)] {
-                    let name = format!("{} {load}", store.name);
-                    if !name.contains(&text(2)) || (store.topology.is_none() && load == "get r1") {
-                        continue;
-                    }
-                    let run = Load { request: request(load, store), connections: shape.0, depth: shape.1, seconds };
-                    let (measured, cpu_us) = measure(&runtime, &env, store, &run);
-                    take(&mut lines, store.name, load, shape, &measured, cpu_us);
-                }
+            for (operation, shape) in store.loads() {
+                let measured = store.measure(&runtime, &env, operation, shape, seconds);
+                report.take(store.name, operation, shape, measured);
             }
         }
     }
-    print(&lines);
+    report.print();
 }
 
-fn measure(runtime: &tokio::runtime::Runtime, env: &Env, store: &Store, load: &Load) -> (Measured, f64) {
-    let addresses: Vec<&str> = store.servers.iter().map(|server| server.address.as_str()).collect();
-    let before: f64 = store.servers.iter().map(Server::cpu_us).sum();
-    let measured = runtime.block_on(load.run(env, &addresses));
-    let cpu_us = store.servers.iter().map(Server::cpu_us).sum::<f64>() - before;
-    (measured, cpu_us)
-}
-
-fn take(
-    lines: &mut Vec<Line>,
-    store: &'static str,
-    load: &'static str,
-    shape: (usize, u64),
-    measured: &Measured,
-    cpu_us: f64,
-) {
-    let round = (
-        measured.per_second,
-        f64::from(measured.p50_us),
-        f64::from(measured.p99_us),
-        cpu_us / measured.operations,
-    );
-    let same = |line: &&mut Line| line.store == store && line.load == load && line.shape == shape;
-    match lines.iter_mut().find(same) {
-        Some(line) => line.rounds.push(round),
-        None => lines.push(Line { store, load, shape, rounds: vec![round] }),
-    }
-}
-
-impl Line {
-    fn median(&self, of: impl Fn(&(f64, f64, f64, f64)) -> f64) -> f64 {
-        let mut values: Vec<f64> = self.rounds.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or_default()
-    }
-}
-
-fn print(lines: &[Line]) {
-    println!(
-        "{:<10}{:<8}{:>12}{:>12}{:>9}{:>9}{:>14}{:>16}{:>14}",
-        "store", "load", "connections", "ops/s", "p50 µs", "p99 µs", "server µs/op", "ops/s ÷ floor", "CPU ÷ floor"
-    );
-    for line in lines {
-        let base = if line.load == "get r1" { "get" } else { line.load };
-        let floor = lines.iter().find(|l| l.store == "floor" && l.load == base && l.shape == line.shape);
-        let ratio = |of: fn(&(f64, f64, f64, f64)) -> f64| {
-            floor.map_or_else(String::new, |floor| format!("{:.2}", line.median(of) / floor.median(of)))
+/// Every store whose name contains the filter and that is installed.
+fn start(runtime: &Runtime, threads: u64, directory: &Path, filter: &str) -> Vec<Store> {
+    let ring = |members, kind| Some(start_ring(runtime, members, kind, threads));
+    let mut stores = Vec::new();
+    for name in [
+        "floor",
+        "memory",
+        "interval",
+        "sync",
+        "sync single",
+        "redis ×3",
+        "redis AOF",
+        "etcd no fsync",
+        "etcd",
+    ] {
+        if !filter.is_empty() && !filter.split(',').any(|part| part == name) {
+            continue;
+        }
+        let own = directory.join(name);
+        let plain = |protocol, servers: Option<Vec<Server>>| servers.map(|servers| (protocol, servers));
+        let started = match name {
+            "floor" => Some((Protocol::Floor, start_floor(threads))),
+            "sync single" => ring(1, "sync"),
+            "redis ×3" => plain(Protocol::Redis, redis::start_replicated(runtime, &own)),
+            "redis AOF" => plain(Protocol::Redis, redis::start_synced(&own)),
+            "etcd no fsync" => plain(Protocol::Etcd, etcd::start(runtime, &own, &["--unsafe-no-fsync"])),
+            "etcd" => plain(Protocol::Etcd, etcd::start(runtime, &own, &[])),
+            kind => ring(3, kind),
         };
-        println!(
-            "{:<10}{:<8}{:>12}{:>12.0}{:>9.0}{:>9.0}{:>14.2}{:>16}{:>14}",
-            line.store,
-            line.load,
-            format!("{} × {}", line.shape.0, line.shape.1),
-            line.median(|r| r.0),
-            line.median(|r| r.1),
-            line.median(|r| r.2),
-            line.median(|r| r.3),
-            ratio(|r| r.0),
-            ratio(|r| r.3)
-        );
+        match started {
+            Some((protocol, servers)) => stores.push(Store { name, protocol, servers }),
+            None => println!("{name}: not installed (scripts/bench-setup)"),
+        }
+    }
+    stores
+}
+
+impl Store {
+    /// What is measured: stores beside which only one figure is quoted are spared the rest.
+    fn loads(&self) -> Vec<(Operation, Shape)> {
+        let operations: &[Operation] = match (&self.protocol, self.servers.len()) {
+            (_, 1) => &[Operation::Put],
+            (Protocol::Ring(_), _) => &[Operation::Put, Operation::Get, Operation::GetOne],
+            _ => &[Operation::Put, Operation::Get],
+        };
+        operations.iter().flat_map(|operation| SHAPES.map(|shape| (*operation, shape))).collect()
+    }
+
+    fn measure(
+        &self,
+        runtime: &Runtime,
+        env: &Env,
+        operation: Operation,
+        shape: Shape,
+        seconds: Duration,
+    ) -> Measured {
+        let cpu_us = || self.servers.iter().map(Server::cpu_us).sum();
+        let addresses: Vec<&str> = self.servers.iter().map(|server| server.address.as_str()).collect();
+        let asked = |topology| wire::Asked { operation, topology };
+        let own = |topology| wire::run(env, &addresses, asked(topology), shape, seconds, cpu_us);
+        match &self.protocol {
+            Protocol::Floor => runtime.block_on(own(None)),
+            Protocol::Ring(topology) => runtime.block_on(own(Some(Arc::clone(topology)))),
+            Protocol::Redis => runtime.block_on(redis::run(&self.servers, operation, shape, seconds, cpu_us)),
+            Protocol::Etcd => runtime.block_on(etcd::run(&self.servers, operation, shape, seconds, cpu_us)),
+        }
     }
 }
 
-fn runtime(threads: usize) -> tokio::runtime::Runtime {
+fn runtime(threads: usize) -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap()
 }
 
-fn start_floor(threads: u64) -> Store {
+fn start_floor(threads: u64) -> Vec<Server> {
     let threads = threads.to_string();
     let servers: Vec<Server> = (0..3).map(|_| Server::start(&["floor", &threads])).collect();
     let addresses: Vec<&str> = servers.iter().map(|server| server.address.as_str()).collect();
     for server in &servers {
         server.join(&addresses.join(" "));
     }
-    Store { name: "floor", servers, topology: None }
+    servers
 }
 
-fn start_ring(runtime: &tokio::runtime::Runtime, name: &'static str, threads: u64) -> Store {
+fn start_ring(runtime: &Runtime, members: u8, kind: &str, threads: u64) -> (Protocol, Vec<Server>) {
     let threads = threads.to_string();
     let mut servers: Vec<Server> = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..members {
         let seed = servers.first().map(|server| server.address.clone()).unwrap_or_default();
-        servers.push(Server::start(&["node", name, &threads, &seed]));
+        servers.push(Server::start(&["node", kind, &threads, &seed]));
     }
     let address = servers.first().unwrap().address.clone();
-    let topology = runtime.block_on(node::seal(&address));
-    Store { name, servers, topology: Some(topology) }
-}
-
-fn request(load: &str, store: &Store) -> MakeRequest {
-    static VALUE: [u8; VALUE_BYTES] = [b'v'; VALUE_BYTES];
-    let topology = store.topology.clone();
-    let route = move |key: &[u8]| match &topology {
-        None => ROUTE,
-        Some(topology) => Route {
-            bucket: BucketId(0),
-            partition: topology.partition_of(BucketId(0), key),
-            epoch: topology.epoch,
-        },
-    };
-    let need = if load == "get r1" { Need::Count(1) } else { Need::Count(2) };
-    match load {
-        "put" => Arc::new(move |key| Request::Write {
-            route: route(&key),
-            key,
-            change: Change::Value(Bytes::from_static(&VALUE)),
-            expires: Expiry::Bucket,
-            context: None,
-            need,
-            floor: Time(0),
-            timeout_ms: 5_000,
-        }),
-        _ => Arc::new(move |key| Request::Read { route: route(&key), key, need, timeout_ms: 5_000 }),
-    }
+    let topology = runtime.block_on(node::seal(&address, members));
+    (Protocol::Ring(topology), servers)
 }

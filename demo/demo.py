@@ -179,6 +179,7 @@ def read_by_node(uri: str, keys: list[str]) -> dict[str, str]:
                 chunk = os.read(reader.stdout.fileno(), 65536)
                 if not chunk:
                     selector.unregister(reader.stdout)
+                    continue
                 *whole, rest = (rest + chunk).split(b"\n")
                 lines += [line.decode() for line in whole]
                 show_bar("Node.js client reads", len(lines), len(keys))

@@ -1,5 +1,5 @@
 /* Ringkeep: a replicated key-value store inside your process. One header, C99, safe from any thread.
-   Generated from ffi/src by `make headers`; do not edit.
+   Generated from ffi/src by `make write-headers`; do not edit.
    Lifetimes: what a function gives through an out parameter is ended by the _free of its type; every _free takes NULL.
    Out parameters are NULL after a failure. Bytes read from an object are borrowed until that object is freed (from an
    iterator: until its next step). Keys, values and options passed in are copied before the call returns, async calls
@@ -206,7 +206,7 @@ rk_status rk_update(rk_bucket *b,
                     rk_error *err);
 
 /* Reads n keys. out and each have room for n: RK_OK, RK_NOT_FOUND, RK_CONFLICT or a failure per key, with an entry as
-   from rk_get. RK_PARTIAL when some failed. each may be NULL. */
+   from rk_get. RK_PARTIAL when some failed. each may be NULL. n: up to 2^24. */
 rk_status rk_get_many(rk_bucket *b,
                       const rk_bytes *keys,
                       size_t n,
@@ -215,7 +215,8 @@ rk_status rk_get_many(rk_bucket *b,
                       rk_status *each,
                       rk_error *err);
 
-/* Stores n values. each has room for n: RK_OK or a failure per key. RK_PARTIAL when some failed. each may be NULL. */
+/* Stores n values. each has room for n: RK_OK or a failure per key. RK_PARTIAL when some failed. each may be NULL.
+   n: up to 2^24. */
 rk_status rk_put_many(rk_bucket *b,
                       const rk_bytes *keys,
                       const rk_bytes *values,

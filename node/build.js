@@ -1,10 +1,15 @@
 'use strict'
-// Builds the compiled part with cargo and puts it beside index.js. `--debug` builds without optimisation.
+// Builds the compiled part with cargo and puts it beside index.js. `--debug` builds without optimisation; `--if-missing`
+// does nothing where there is one: so `npm install` of a source tree gives a module that works (npm's `prepare`, which
+// it does not run for a package from the registry).
 
 const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 const { fileName } = require('./lib/native.js')
+
+const target = path.join(__dirname, fileName())
+if (process.argv.includes('--if-missing') && fs.existsSync(target)) process.exit()
 
 const profile = process.argv.includes('--debug') ? [] : ['--release']
 const cargo = spawnSync(
@@ -25,7 +30,6 @@ const library = cargo.stdout
 if (!library) throw new Error('cargo has built no library named ringkeep_node')
 
 // A process may have the old file mapped: put the new one in its place whole, never write into it.
-const target = path.join(__dirname, fileName())
 fs.copyFileSync(library, `${target}.new`)
 fs.renameSync(`${target}.new`, target)
 process.stdout.write(`${path.relative(process.cwd(), target)}\n`)

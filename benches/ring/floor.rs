@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use ringkeep::base::Result;
 use ringkeep::base::env::{BoxFuture, Env};
+use ringkeep::base::error::{Error, ErrorKind};
 use ringkeep::base::ids::Time;
 use ringkeep::wire::{
     Change, Connection, Handler, Hello, Limits, Request, Response, TcpTransport, Transport, serve,
@@ -50,7 +51,8 @@ pub(crate) fn run(threads: usize) {
 }
 
 impl Node {
-    /// Asks both peers; the first answer completes the quorum of two of three.
+    /// Asks both peers; the first answer completes the quorum of two of three. One may refuse: a starved peer falls behind
+    /// the other without bound, until its connection takes no more. If both do, the sender is dropped unused.
     fn ask(&self, request: &Request) -> oneshot::Receiver<Response> {
         let (sender, receiver) = oneshot::channel();
         let sender = Arc::new(Mutex::new(Some(sender)));
@@ -61,7 +63,8 @@ impl Node {
                 request,
                 deadline,
                 Box::new(move |result| {
-                    if let (Ok(response), Some(sender)) = (result, sender.lock().take()) {
+                    let Ok(response) = result else { return };
+                    if let Some(sender) = sender.lock().take() {
                         let _gone = sender.send(response);
                     }
                 }),
@@ -84,16 +87,22 @@ impl Handler for Node {
                 self.map.lock().insert(Bytes::copy_from_slice(&key), record.clone());
                 let answer = self.ask(&Request::Apply { route: ROUTE, key, captured: now, record });
                 Box::pin(async move {
-                    answer.await.unwrap();
-                    Response::Written { dot: DOT, clock: Bytes::new(), owners: 2, fallbacks: 0, now }
+                    match answer.await {
+                        Ok(_) => {
+                            Response::Written { dot: DOT, clock: Bytes::new(), owners: 2, fallbacks: 0, now }
+                        }
+                        Err(_) => alone(),
+                    }
                 })
             }
             Request::Read { key, .. } => {
                 let record = self.map.lock().get(&key).cloned();
                 let answer = self.ask(&Request::Fetch { route: ROUTE, key, full: true });
                 Box::pin(async move {
-                    answer.await.unwrap();
-                    Response::Record { record, now }
+                    match answer.await {
+                        Ok(_) => Response::Record { record, now },
+                        Err(_) => alone(),
+                    }
                 })
             }
             Request::Apply { key, record, .. } => {
@@ -112,4 +121,9 @@ impl Handler for Node {
     fn greet(&self, _theirs: &Hello) -> Result<Hello> {
         Ok(Hello::client(1))
     }
+}
+
+/// What is answered when neither peer did.
+fn alone() -> Response {
+    Response::Failed(Error::new(ErrorKind::QuorumUnavailable, "neither peer answered"))
 }

@@ -31,11 +31,11 @@ pub(crate) fn run(kind: &str, threads: usize, seed: &str) {
     runtime.block_on(node.close(None)).unwrap();
 }
 
-/// Makes the first write, which fixes the owners, and gives the topology.
-pub(crate) async fn seal(address: &str) -> Arc<Topology> {
+/// Makes the first write, which fixes the owners, waits until all of them serve, and gives the topology.
+pub(crate) async fn seal(address: &str, members: u8) -> Arc<Topology> {
     let env = Env::system(tokio::runtime::Handle::current()).unwrap();
     let client = Client::connect(&format!("ringkeep://{address}"), env).await.unwrap();
     client.default_bucket().put("first", "write").await.unwrap();
-    client.default_bucket().put("second", "write").w(3).await.unwrap();
+    client.default_bucket().put("second", "write").w(members.into()).await.unwrap();
     client.topology().unwrap()
 }

@@ -1,107 +1,96 @@
-//! The load that every store on our wire is measured with, floors and rings alike.
+//! What every load keeps while it runs: latencies, and the errors by their text. A load never stops at an error; it is
+//! counted and shown, and the lane goes on after a pause.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
-use ringkeep::base::env::Env;
-use ringkeep::wire::{Connection, Hello, Limits, Request, Response, TcpTransport};
 
 /// Keys that a load touches.
 pub(crate) const KEYS: u64 = 10_000;
+/// How long a lane waits after an error.
+pub(crate) const PAUSE: Duration = Duration::from_millis(5);
+/// The first part of a load warms caches and buffers.
+const WARM: Duration = Duration::from_millis(300);
+/// Errors are told apart by this much of their text.
+const ERROR_CHARS: usize = 160;
 
-/// What a load sends to a key.
-pub(crate) type MakeRequest = Arc<dyn Fn(Bytes) -> Request + Send + Sync>;
-
-/// A closed-loop load: so many connections with so many requests in flight on each.
-pub(crate) struct Load {
-    pub(crate) request: MakeRequest,
+/// A closed-loop load: so many connections with so many requests in flight on each, for so long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
     pub(crate) connections: usize,
-    pub(crate) depth: u64,
-    pub(crate) seconds: Duration,
+    pub(crate) depth: usize,
 }
 
 /// What a load saw.
+#[derive(Default)]
 pub(crate) struct Measured {
-    pub(crate) operations: f64,
     pub(crate) per_second: f64,
-    pub(crate) p50_us: u32,
-    pub(crate) p99_us: u32,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    /// CPU of the servers per operation.
+    pub(crate) cpu_us: f64,
+    pub(crate) errors: BTreeMap<String, u64>,
 }
 
-/// One connection with its requests in flight: each reply sends the next.
-struct Lane {
-    env: Env,
-    connection: Arc<Connection>,
-    request: MakeRequest,
-    next: AtomicU64,
+/// What one connection has seen.
+#[derive(Default)]
+pub(crate) struct Lane {
     stop: AtomicBool,
     latencies_us: Mutex<Vec<u32>>,
+    errors: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Lane {
-    fn fire(self: &Arc<Self>) {
-        let lane = Arc::clone(self);
-        let began = Instant::now();
-        let key = format!("key:{:08}", self.next.fetch_add(7_919, Ordering::Relaxed) % KEYS);
-        let request = (self.request)(Bytes::from(key));
-        let deadline = self.env.deadline(Duration::from_secs(10));
-        self.connection.submit(
-            &request,
-            deadline,
-            Box::new(move |result| {
-                if lane.stop.load(Ordering::Relaxed) {
-                    return;
-                }
-                if let Response::Failed(error) = result.unwrap() {
-                    panic!("{error}");
-                }
-                let took = u32::try_from(began.elapsed().as_micros()).unwrap();
-                lane.latencies_us.lock().push(took);
-                lane.fire();
-            }),
-        );
+    pub(crate) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn succeeded(&self, began: Instant) {
+        let took = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
+        self.latencies_us.lock().push(took);
+    }
+
+    pub(crate) fn failed(&self, why: &str) {
+        let why = why.chars().take(ERROR_CHARS).collect();
+        *self.errors.lock().entry(why).or_default() += 1;
     }
 }
 
-impl Load {
-    pub(crate) async fn run(&self, env: &Env, addresses: &[&str]) -> Measured {
-        let limits = Limits::default();
-        let transport = TcpTransport::new(env, limits);
-        let mut lanes = Vec::new();
-        for number in 0..self.connections {
-            let address = addresses.get(number % addresses.len()).unwrap();
-            let deadline = env.deadline(Duration::from_secs(5));
-            let dialed = Connection::dial(env, &transport, address, Hello::client(1), None, limits, deadline);
-            lanes.push(Arc::new(Lane {
-                env: env.clone(),
-                connection: dialed.await.unwrap(),
-                request: Arc::clone(&self.request),
-                next: AtomicU64::new(u64::try_from(number).unwrap() * 1_009),
-                stop: AtomicBool::new(false),
-                latencies_us: Mutex::new(Vec::with_capacity(1 << 20)),
-            }));
+/// The key of a lane's next operation: 64 lanes together have touched all keys after as many operations as keys.
+pub(crate) fn key(lane: usize, operation: u64) -> String {
+    let lane = u64::try_from(lane).unwrap();
+    format!("key:{:08}", (lane + operation * 64) * 7_919 % KEYS)
+}
+
+/// Watches running lanes for so long, after a warm-up; then stops them. `cpu_us` tells what the servers have used so far.
+pub(crate) async fn observe(lanes: &[Arc<Lane>], seconds: Duration, cpu_us: impl Fn() -> f64) -> Measured {
+    tokio::time::sleep(WARM).await;
+    lanes.iter().for_each(|lane| lane.latencies_us.lock().clear());
+    let (began, cpu_before) = (Instant::now(), cpu_us());
+    tokio::time::sleep(seconds).await;
+    let mut latencies_us: Vec<u32> = Vec::new();
+    let mut errors = BTreeMap::new();
+    for lane in lanes {
+        latencies_us.append(&mut lane.latencies_us.lock());
+    }
+    let (took, cpu_after) = (began.elapsed().as_secs_f64(), cpu_us());
+    for lane in lanes {
+        lane.stop.store(true, Ordering::Relaxed);
+        for (why, count) in std::mem::take(&mut *lane.errors.lock()) {
+            *errors.entry(why).or_default() += count;
         }
-        for _ in 0..self.depth {
-            lanes.iter().for_each(Lane::fire);
-        }
-        // The first part warms caches and buffers.
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        lanes.iter().for_each(|lane| lane.latencies_us.lock().clear());
-        let began = Instant::now();
-        tokio::time::sleep(self.seconds).await;
-        let took = began.elapsed().as_secs_f64();
-        let mut latencies_us: Vec<u32> = Vec::new();
-        for lane in &lanes {
-            lane.stop.store(true, Ordering::Relaxed);
-            latencies_us.append(&mut lane.latencies_us.lock());
-        }
-        lanes.iter().for_each(|lane| lane.connection.close());
-        latencies_us.sort_unstable();
-        let operations = f64::from(u32::try_from(latencies_us.len()).unwrap());
-        let at = |part: usize| latencies_us.get(latencies_us.len() * part / 100).copied().unwrap_or_default();
-        Measured { operations, per_second: operations / took, p50_us: at(50), p99_us: at(99) }
+    }
+    latencies_us.sort_unstable();
+    let operations = f64::from(u32::try_from(latencies_us.len()).unwrap());
+    let at = |part: usize| latencies_us.get(latencies_us.len() * part / 100).copied().unwrap_or_default();
+    Measured {
+        per_second: operations / took,
+        p50_us: f64::from(at(50)),
+        p99_us: f64::from(at(99)),
+        cpu_us: (cpu_after - cpu_before) / operations,
+        errors,
     }
 }

@@ -17,8 +17,8 @@ fn at_once<F: IntoFuture>(operation: F) -> F::Output {
 }
 
 async fn node() -> Node {
-    let env = Env::system(tokio::runtime::Handle::current()).unwrap();
-    Node::open(Settings::default(), env).await.unwrap()
+    let env = Env::system(tokio::runtime::Handle::current()).expect("the operating system gives randomness");
+    Node::open(Settings::default(), env).await.expect("a node in memory opens")
 }
 
 #[tokio::test]

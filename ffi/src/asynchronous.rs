@@ -9,7 +9,7 @@ use ringkeep_surface::{
 
 use crate::bucket::{rk_bucket, shown};
 use crate::entry::{rk_entry, rk_receipt};
-use crate::guard::{Out, error_struct, free, guard, quiet};
+use crate::guard::{Out, error_struct, free, guard, quiet, renamed};
 use crate::input;
 use crate::store::rk_store;
 use crate::types::{User, rk_bytes, rk_error, rk_opts, rk_status};
@@ -179,8 +179,9 @@ pub unsafe extern "C" fn rk_delete_async(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rk_op_cancel(op: *mut rk_op) {
     // SAFETY: as this function's own.
+    let op = unsafe { op.as_ref() };
     quiet((), || {
-        if let Some(op) = unsafe { op.as_ref() } {
+        if let Some(op) = op {
             op.0.cancel();
         }
     });
@@ -203,7 +204,7 @@ struct Completed {
 
 impl Completed {
     fn got(entry: Result<Entry>) -> Self {
-        match entry.and_then(|entry| shown(&entry)) {
+        match entry.map_err(renamed("get")).and_then(|entry| shown(&entry)) {
             Ok((status, entry)) => Self { status, entry, receipt: None, error: None },
             Err(error) => Self::failed(&error),
         }

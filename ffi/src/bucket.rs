@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ringkeep_surface::{BucketHandle, Entry, Receipt, Result, StoreHandle, errors};
 
 use crate::entry::{rk_entry, rk_receipt};
-use crate::guard::{Out, free, guard};
+use crate::guard::{Out, free, guard, renamed};
 use crate::input;
 use crate::store::{rk_store, wait};
 use crate::types::{rk_bytes, rk_error, rk_opts, rk_status};
@@ -124,7 +124,7 @@ unsafe fn fetch(
     };
     let (bucket, key, options) =
         arguments().map_err(|error: ringkeep_surface::Error| error.during(operation))?;
-    wait(bucket.handle.read(key, options))
+    wait(bucket.handle.read(key, options)).map_err(renamed(operation))
 }
 
 /// Stores a value. out may be NULL.

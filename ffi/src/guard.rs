@@ -34,6 +34,16 @@ pub(crate) fn quiet<T>(nothing: T, body: impl FnOnce() -> T) -> T {
     })
 }
 
+/// An error as the operation of this name reports it, where that is made of another one.
+pub(crate) fn renamed(operation: &'static str) -> impl Fn(Error) -> Error {
+    move |error| {
+        Error::new(error.kind(), error.message())
+            .maybe_applied_if(error.maybe_applied())
+            .with_detail(error.detail().clone())
+            .during(operation)
+    }
+}
+
 fn internal(panic: Box<dyn Any + Send>) -> Error {
     let text = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),

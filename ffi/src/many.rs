@@ -5,10 +5,21 @@ use ringkeep_surface::{Error, ErrorKind, Result, errors};
 
 use crate::bucket::{rk_bucket, shown};
 use crate::entry::rk_entry;
-use crate::guard::guard;
+use crate::guard::{guard, renamed};
 use crate::input;
 use crate::store::wait;
 use crate::types::{rk_bytes, rk_error, rk_opts, rk_status};
+
+/// Items of one call at the most: beyond lies a wrong number, and no array is touched.
+const ITEMS_MAX: usize = 1 << 24;
+
+fn check_count(n: usize) -> Result<()> {
+    if n > ITEMS_MAX {
+        Err(Error::invalid(format!("{n} items exceed {ITEMS_MAX} in one call")))
+    } else {
+        Ok(())
+    }
+}
 
 /// The statuses of a call's items, in the caller's array if there is one.
 struct Each {
@@ -48,7 +59,9 @@ impl Each {
     /// Gives every item the call's failure.
     fn all(&mut self, error: Error) -> Error {
         let status = errors::status(error.kind());
-        (0..self.count).for_each(|index| self.set(index, status));
+        if check_count(self.count).is_ok() {
+            (0..self.count).for_each(|index| self.set(index, status));
+        }
         error
     }
 }
@@ -63,7 +76,7 @@ unsafe fn list(keys: *const rk_bytes, n: usize, what: &str) -> Result<Vec<Bytes>
 }
 
 /// Reads n keys. out and each have room for n: RK_OK, RK_NOT_FOUND, RK_CONFLICT or a failure per key, with an entry as
-/// from rk_get. RK_PARTIAL when some failed. each may be NULL.
+/// from rk_get. RK_PARTIAL when some failed. each may be NULL. n: up to 2^24.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rk_get_many(
     b: *mut rk_bucket,
@@ -74,7 +87,7 @@ pub unsafe extern "C" fn rk_get_many(
     each: *mut rk_status,
     err: *mut rk_error,
 ) -> rk_status {
-    if !out.is_null() {
+    if !out.is_null() && check_count(n).is_ok() {
         // SAFETY: the caller's array with room for n, cleared before anything can fail.
         (0..n).for_each(|index| unsafe { out.add(index).write_unaligned(std::ptr::null_mut()) });
     }
@@ -82,6 +95,7 @@ pub unsafe extern "C" fn rk_get_many(
     let mut each = unsafe { Each::new(each, n) };
     let body = || {
         let started = || {
+            check_count(n)?;
             if out.is_null() && n > 0 {
                 return Err(Error::invalid("out is NULL: there is no place for the entries"));
             }
@@ -95,7 +109,7 @@ pub unsafe extern "C" fn rk_get_many(
         };
         let entries = started().map_err(|error| each.all(error.during("get_many")))?;
         for (index, entry) in entries.iter().enumerate() {
-            match entry.as_ref().map_err(Clone::clone).and_then(shown) {
+            match entry.as_ref().map_err(|error| renamed("get")(error.clone())).and_then(shown) {
                 Ok((status, entry)) => {
                     each.set(index, status);
                     if let Some(entry) = entry {
@@ -113,6 +127,7 @@ pub unsafe extern "C" fn rk_get_many(
 }
 
 /// Stores n values. each has room for n: RK_OK or a failure per key. RK_PARTIAL when some failed. each may be NULL.
+/// n: up to 2^24.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rk_put_many(
     b: *mut rk_bucket,
@@ -127,6 +142,7 @@ pub unsafe extern "C" fn rk_put_many(
     let mut each = unsafe { Each::new(each, n) };
     let body = || {
         let started = || {
+            check_count(n)?;
             // SAFETY: as above.
             let bucket = unsafe { input::handle(b, "the bucket")? };
             // SAFETY: as above.

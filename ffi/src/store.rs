@@ -5,7 +5,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use ringkeep_surface::{ConnectOptions, Error, ErrorKind, Op, Queue, Result, StoreHandle, errors, fork, options};
+use ringkeep_surface::{
+    ConnectOptions, Error, ErrorKind, Op, Queue, Result, StoreHandle, errors, fork, options,
+};
 
 use crate::guard::{Out, free, guard, quiet};
 use crate::input;

@@ -7,7 +7,7 @@ use ringkeep_surface::{Entry, Error, ErrorKind, Result, WriteOptions, errors, up
 
 use crate::bucket::rk_bucket;
 use crate::entry::rk_entry;
-use crate::guard::{Out, guard};
+use crate::guard::{Out, guard, renamed};
 use crate::input;
 use crate::memory::rk_free;
 use crate::status;
@@ -45,15 +45,17 @@ pub unsafe extern "C" fn rk_update(
         // SAFETY: as above.
         let (bucket, key, options) =
             unsafe { arguments(b, key, r#fn, o) }.map_err(|error| error.during("update"))?;
-        let entry = wait(bucket.handle.read(key.clone(), update_options(&options)))?;
+        let read = wait(bucket.handle.read(key.clone(), update_options(&options)));
+        let entry = read.map_err(renamed("update"))?;
         // SAFETY: the caller's function, called as the header says.
         let merged = unsafe { merge(r#fn, user, &entry) }.map_err(|error| error.during("update"))?;
         let options = WriteOptions { context: Some(entry.context().clone()), ..options };
-        let (value, receipt) = match merged {
-            Merged::Value(value) => (Some(value.clone()), wait(bucket.handle.put(key, value, options))?),
-            Merged::Delete => (None, wait(bucket.handle.delete(key, options))?),
+        let (value, written) = match merged {
+            Merged::Value(value) => (Some(value.clone()), wait(bucket.handle.put(key, value, options))),
+            Merged::Delete => (None, wait(bucket.handle.delete(key, options))),
             Merged::Abort(status) => return aborted(status),
         };
+        let receipt = written.map_err(renamed("update"))?;
         out.give(rk_entry::of(value, Some(receipt.context().clone())));
         Ok(errors::OK)
     };

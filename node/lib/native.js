@@ -1,6 +1,6 @@
 'use strict'
 // Loads the compiled part, one file for each platform beside index.js.
-// The package has no install script: the file is in the published package, or `make node` has built it.
+// The published package has the file and no install script; in a source tree npm's `prepare` or `make node-package` builds it.
 
 const fs = require('node:fs')
 const path = require('node:path')
@@ -30,7 +30,7 @@ function load() {
     return require(path.join(__dirname, '..', file))
   } catch (cause) {
     if (cause.code !== 'MODULE_NOT_FOUND') throw cause
-    const message = `ringkeep: ${file} is missing. In a source tree, run \`make node\` (or \`npm run build\` in node/) first.`
+    const message = `ringkeep: ${file} is missing. In a source tree, run \`make node-package\` (or \`npm run build\` in node/) first.`
     throw Object.assign(new Error(message, { cause }), { code: 'MODULE_NOT_FOUND' })
   }
 }

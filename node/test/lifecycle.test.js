@@ -121,5 +121,5 @@ test('without_its_compiled_part_the_module_says_what_to_run', async (t) => {
   const dir = temporary(t)
   fs.cpSync(path.join(__dirname, '..', 'lib'), path.join(dir, 'lib'), { recursive: true })
   fs.copyFileSync(path.join(__dirname, '..', 'index.js'), path.join(dir, 'index.js'))
-  assert.throws(() => require(dir), /make node/)
+  assert.throws(() => require(dir), /make node-package/)
 })

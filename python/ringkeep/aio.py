@@ -49,6 +49,8 @@ async def _end(pending: Pending[T]) -> T:
         return await pending.future
     finally:
         pending.cancel()
+        # An error's traceback holds this frame: without this it would hold itself, and all that its callers have.
+        del pending
 
 
 class Bucket(Generic[T]):

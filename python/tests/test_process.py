@@ -51,15 +51,25 @@ def test_an_inherited_handle_raises_forked_and_a_child_opens_its_own(run: Run) -
 
 def test_a_child_of_fork_exits_cleanly_with_inherited_handles(run: Run) -> None:
     done = run(
-        """
-        import os, sys, ringkeep
-        db = ringkeep.open()
+        f"""
+        import os, sys, threading, time, ringkeep
+        db, outside = ringkeep.open(), ringkeep.open({OUTSIDE})
         db["k"] = "v"
+        def wait():
+            try:
+                outside.get("k", timeout=3600)
+            except ringkeep.errors.Error:
+                pass
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.05)
         if os.fork() == 0:
             sys.exit(0)
         status = os.waitstatus_to_exitcode(os.wait()[1])
         assert status == 0, status
         assert db["k"] == b"v"
+        outside.close(timeout=0)
+        thread.join()
         """
     )
     assert done.stderr == ""

@@ -27,20 +27,21 @@ async def main() -> None:
 '''
 
 
-def check(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-m", *arguments], cwd=PYTHON, capture_output=True, text=True)
+def check(directory: Path, *arguments: str) -> None:
+    done = subprocess.run([sys.executable, "-m", *arguments], cwd=directory, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_stubs_agree_with_the_module() -> None:
-    check("mypy.stubtest", "ringkeep", "--mypy-config-file", "pyproject.toml")
+def test_the_stubs_agree_with_the_module(tmp_path: Path) -> None:
+    # From elsewhere, so that what is installed is checked, with its module, and not the sources beside.
+    check(tmp_path, "mypy.stubtest", "ringkeep", "--mypy-config-file", str(PYTHON / "pyproject.toml"))
 
 
 def test_the_package_is_strictly_typed() -> None:
-    check("mypy", "ringkeep")
+    check(PYTHON, "mypy", "ringkeep")
 
 
 def test_an_example_is_strictly_typed(tmp_path: Path) -> None:
     file = tmp_path / "example.py"
     file.write_text(EXAMPLE)
-    check("mypy", str(file))
+    check(PYTHON, "mypy", str(file))

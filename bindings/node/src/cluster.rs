@@ -38,32 +38,32 @@ impl Cluster {
     /// Connects a client.
     #[napi]
     pub fn client(&self, id: u32) -> i64 {
-        self.local.start(id, || Ok(self.cluster.client()), |store| store)
+        self.local.start_elsewhere(id, || Ok(self.cluster.client()))
     }
 
     /// Ends a node as kill -9 would.
     #[napi]
     pub fn kill(&self, id: u32, index: u32) -> i64 {
-        self.local.start(id, || Ok(self.cluster.kill(place(index))), |done| done)
+        self.local.start_elsewhere(id, || Ok(self.cluster.kill(place(index))))
     }
 
     /// Brings the same member back.
     #[napi]
     pub fn restart(&self, id: u32, index: u32) -> i64 {
-        self.local.start(id, || Ok(self.cluster.restart(place(index))), |done| done)
+        self.local.start_elsewhere(id, || Ok(self.cluster.restart(place(index))))
     }
 
     /// Waits until nothing is left to repair.
     #[napi]
     pub fn settle(&self, id: u32, timeout_ms: Option<f64>) -> i64 {
         let settle = || Ok(self.cluster.settle(arguments::timeout(timeout_ms)?.unwrap_or(SETTLE)));
-        self.local.start(id, settle, |done| done)
+        self.local.start_elsewhere(id, settle)
     }
 
     /// Ends every node.
     #[napi]
     pub fn close(&self, id: u32) -> i64 {
-        self.local.start(id, || Ok(self.cluster.close()), |done| done)
+        self.local.start_elsewhere(id, || Ok(self.cluster.close()))
     }
 }
 

@@ -80,19 +80,33 @@ impl Local {
         T: Send + 'static,
         R: Reply,
     {
-        let started = guard(|| {
-            let shared = Arc::clone(&self.shared);
-            let later = convert.clone();
-            Ok(operation()?.start(&self.shared.queue, move |result| shared.finish(id, result.map(later))))
-        });
-        match started {
+        let shared = Arc::clone(&self.shared);
+        let later = convert.clone();
+        let done = move |result: Result<T>| shared.finish(id, result.map(later));
+        match guard(|| Ok(operation()?.start(&self.shared.queue, done))) {
             Ok(Started::Ready(result)) => self.reply(id, result.map(convert)),
-            Ok(Started::Pending(ticket)) => {
-                self.shared.state.lock().tickets.insert(id, ticket);
-                0
-            }
+            Ok(Started::Pending(ticket)) => self.pending(id, ticket),
             Err(error) => self.reply::<()>(id, Err(error)),
         }
+    }
+
+    /// As `start`, for what begins with the disk: nothing of it is done on this thread.
+    pub(crate) fn start_elsewhere<T>(&self, id: u32, operation: impl FnOnce() -> Result<Op<T>>) -> i64
+    where
+        T: Reply + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        let done = move |result: Result<T>| shared.finish(id, result);
+        match guard(|| Ok(operation()?.start_elsewhere(&self.shared.queue, done))) {
+            Ok(Started::Ready(result)) => self.reply(id, result),
+            Ok(Started::Pending(ticket)) => self.pending(id, ticket),
+            Err(error) => self.reply::<()>(id, Err(error)),
+        }
+    }
+
+    fn pending(&self, id: u32, ticket: Ticket) -> i64 {
+        self.shared.state.lock().tickets.insert(id, ticket);
+        0
     }
 
     /// Replies with what is known already.
@@ -191,21 +205,21 @@ impl EventLoop {
     #[napi]
     pub fn open(&self, id: u32, path: Option<String>, json: String, toml: Option<String>) -> i64 {
         let open = || Ok(StoreHandle::open(arguments::settings(path.as_deref(), &json, toml.as_deref())?));
-        self.0.start(id, open, |store| store)
+        self.0.start_elsewhere(id, open)
     }
 
     /// Connects a client.
     #[napi]
     pub fn connect(&self, id: u32, uris: Vec<String>, json: Option<String>) -> i64 {
         let connect = || Ok(StoreHandle::connect(&uris, arguments::connect(json.as_deref())?));
-        self.0.start(id, connect, |store| store)
+        self.0.start_elsewhere(id, connect)
     }
 
     /// Starts a cluster in this process.
     #[napi]
     pub fn start_cluster(&self, id: u32, size: u32, n: u32, path: Option<String>) -> i64 {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        self.0.start(id, || Ok(ClusterHandle::start(size, n, path.as_deref())), |cluster| cluster)
+        self.0.start_elsewhere(id, || Ok(ClusterHandle::start(size, n, path.as_deref())))
     }
 
     /// The store that an operation has opened.

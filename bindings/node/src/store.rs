@@ -65,13 +65,13 @@ impl Store {
     #[napi]
     pub fn close(&self, id: u32, timeout_ms: Option<f64>) -> i64 {
         let timeout = timeout_ms.map(|ms| Duration::from_secs_f64((ms / 1_000.0).clamp(0.0, 86_400.0)));
-        self.local.start(id, || Ok(self.store.close(timeout)), |done| done)
+        self.local.start_elsewhere(id, || Ok(self.store.close(timeout)))
     }
 
     /// Runs a command of administration: JSON in, JSON out.
     #[napi]
     pub fn admin(&self, id: u32, command: String, json: String) -> i64 {
-        self.local.start(id, || Ok(self.store.admin(&command, &json)), |text| text)
+        self.local.start_elsewhere(id, || Ok(self.store.admin(&command, &json)))
     }
 
     /// Counters and gauges by name, as JSON.

@@ -21,7 +21,7 @@ type Named<'py> = Bound<'py, PyDict>;
 /// A bucket whose operations complete through the running loop.
 #[pyclass(frozen, generic, subclass, module = "ringkeep._ringkeep")]
 pub(crate) struct AsyncBucket {
-    pub(crate) keyspace: Arc<Keyspace>,
+    pub(crate) keyspace: Keyspace,
     pub(crate) loops: Arc<Loops>,
 }
 
@@ -109,6 +109,7 @@ impl AsyncBucket {
     )]
     fn scan(
         &self,
+        py: Python<'_>,
         prefix: Option<&Object<'_>>,
         start: Option<&Object<'_>>,
         end: Option<&Object<'_>>,
@@ -117,7 +118,7 @@ impl AsyncBucket {
     ) -> PyResult<AsyncScan> {
         let handle = self.keyspace.scan(true, prefix, start, end, limit, options)?;
         Ok(AsyncScan {
-            keyspace: Arc::clone(&self.keyspace),
+            keyspace: self.keyspace.share(py),
             handle: Mutex::new(Some(handle)),
             loops: Arc::clone(&self.loops),
         })

@@ -1,7 +1,5 @@
 //! The sync bucket: each operation on the caller's thread, and the dict protocol.
 
-use std::sync::Arc;
-
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
@@ -18,7 +16,7 @@ type Named<'py> = Bound<'py, PyDict>;
 
 /// A named keyspace with its own replication and conflict rules.
 #[pyclass(frozen, generic, mapping, subclass, module = "ringkeep")]
-pub(crate) struct Bucket(pub(crate) Arc<Keyspace>);
+pub(crate) struct Bucket(pub(crate) Keyspace);
 
 impl Bucket {
     fn value(
@@ -121,13 +119,14 @@ impl Bucket {
     )]
     fn scan(
         &self,
+        py: Python<'_>,
         prefix: Option<&Object<'_>>,
         start: Option<&Object<'_>>,
         end: Option<&Object<'_>>,
         limit: Option<&Object<'_>>,
         options: Option<&Named<'_>>,
     ) -> PyResult<Scan> {
-        Ok(Scan::items(&self.0, self.0.scan(false, prefix, start, end, limit, options)?))
+        Ok(Scan::items(self.0.share(py), self.0.scan(false, prefix, start, end, limit, options)?))
     }
 
     /// How many keys have a value.
@@ -169,8 +168,8 @@ impl Bucket {
         Ok(found.bind(key.py()).cast::<PyBool>()?.is_true())
     }
 
-    fn __iter__(&self) -> PyResult<Scan> {
-        Ok(Scan::keys(&self.0, self.0.scan(false, None, None, None, None, None)?))
+    fn __iter__(&self, py: Python<'_>) -> PyResult<Scan> {
+        Ok(Scan::keys(self.0.share(py), self.0.scan(false, None, None, None, None, None)?))
     }
 
     fn __bool__(&self) -> bool {

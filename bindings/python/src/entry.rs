@@ -1,12 +1,12 @@
 //! What reads and writes give: contexts, receipts, entries.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDateTime, PyList, PyTuple, PyType, PyTzInfo};
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::buffers::bytes_of;
 use crate::errors::invalid;
@@ -90,7 +90,7 @@ impl Receipt {
 #[pyclass(frozen, generic, module = "ringkeep")]
 pub(crate) struct Entry {
     pub(crate) entry: ringkeep_surface::Entry,
-    pub(crate) keyspace: Arc<Keyspace>,
+    pub(crate) keyspace: Keyspace,
 }
 
 #[pymethods]
@@ -132,6 +132,10 @@ impl Entry {
 
     fn __repr__(&self) -> String {
         format!("<ringkeep.Entry siblings={}>", self.entry.siblings().len())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.keyspace.resolve)
     }
 }
 

@@ -57,6 +57,11 @@ impl Drop for Waiting {
     }
 }
 
+/// The threads that wait are the parent's: a child of fork has none of them. Only stores to an atomic.
+pub(crate) fn in_child() {
+    WAITING.store(0, Ordering::Release);
+}
+
 /// Fails once the interpreter is ending.
 pub(crate) fn check() -> Result<()> {
     if ENDING.load(Ordering::Acquire) {

@@ -1,7 +1,5 @@
 //! A bucket handle with its codec and resolver, and each of its operations described once for both flavours.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -15,6 +13,8 @@ use crate::many;
 use crate::options::{read_options, scan_options, write_options};
 
 type Object<'py> = Bound<'py, PyAny>;
+/// What a get finds.
+type Found = Option<Bytes>;
 /// One result for each item, in their order.
 type Each<T> = Vec<Result<T>>;
 type Options<'a, 'py> = Option<&'a Bound<'py, PyDict>>;
@@ -31,8 +31,14 @@ pub(crate) trait Finish<T>: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send 
 impl<T, F: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static> Finish<T> for F {}
 
 impl Keyspace {
-    pub(crate) fn new(handle: BucketHandle, codec: Codec, resolve: Option<Py<PyAny>>) -> Arc<Self> {
-        Arc::new(Self { handle, codec, resolve })
+    pub(crate) fn new(handle: BucketHandle, codec: Codec, resolve: Option<Py<PyAny>>) -> Self {
+        Self { handle, codec, resolve }
+    }
+
+    /// Another of the same: each owner has its own reference to the resolver, which is what it shows to the collector.
+    pub(crate) fn share(&self, py: Python<'_>) -> Self {
+        let resolve = self.resolve.as_ref().map(|resolve| resolve.clone_ref(py));
+        Self { handle: self.handle.clone(), codec: self.codec, resolve }
     }
 
     /// The value that the resolver picks, decoded.
@@ -56,14 +62,14 @@ impl Keyspace {
     }
 
     pub(crate) fn get(
-        self: &Arc<Self>,
+        &self,
         key: &Object<'_>,
         default: Option<Py<PyAny>>,
         options: Options<'_, '_>,
-    ) -> PyResult<Call<Option<Bytes>, impl Finish<Option<Bytes>> + use<>>> {
+    ) -> PyResult<Call<Found, impl Finish<Found> + use<>>> {
         let op = self.handle.get(bytes_of(key, "key")?, read_options(options)?);
         let codec = self.codec;
-        Ok(Call::new(op, move |py, value: Option<Bytes>| match value {
+        Ok(Call::new(op, move |py, value: Found| match value {
             Some(value) => codec.decode(py, &value),
             None => Ok(default.unwrap_or_else(|| py.None())),
         }))
@@ -71,25 +77,25 @@ impl Keyspace {
 
     /// A `get` for handles with a `resolve` function, which must see every sibling.
     pub(crate) fn get_resolved(
-        self: &Arc<Self>,
+        &self,
         key: &Object<'_>,
         default: Option<Py<PyAny>>,
         options: Options<'_, '_>,
     ) -> PyResult<Call<ringkeep_surface::Entry, impl Finish<ringkeep_surface::Entry> + use<>>> {
         let op = self.handle.read(bytes_of(key, "key")?, read_options(options)?);
-        let keyspace = Arc::clone(self);
+        let keyspace = self.share(key.py());
         Ok(Call::new(op, move |py, entry: ringkeep_surface::Entry| {
             Ok(keyspace.shown(py, &entry)?.or(default).unwrap_or_else(|| py.None()))
         }))
     }
 
     pub(crate) fn read(
-        self: &Arc<Self>,
+        &self,
         key: &Object<'_>,
         options: Options<'_, '_>,
     ) -> PyResult<Call<ringkeep_surface::Entry, impl Finish<ringkeep_surface::Entry> + use<>>> {
         let op = self.handle.read(bytes_of(key, "key")?, read_options(options)?);
-        Ok(Call::new(op, self.to_entry()))
+        Ok(Call::new(op, self.to_entry(key.py())))
     }
 
     /// Whether a key is there, in conflict or not.
@@ -126,12 +132,12 @@ impl Keyspace {
 
     /// The first half of an update: every sibling, read as the write's options say.
     pub(crate) fn read_to_update(
-        self: &Arc<Self>,
+        &self,
         key: &Object<'_>,
         options: Options<'_, '_>,
     ) -> PyResult<Call<ringkeep_surface::Entry, impl Finish<ringkeep_surface::Entry> + use<>>> {
         let options = ringkeep_surface::update_options(&write_options(options, None)?);
-        Ok(Call::new(self.handle.read(bytes_of(key, "key")?, options), self.to_entry()))
+        Ok(Call::new(self.handle.read(bytes_of(key, "key")?, options), self.to_entry(key.py())))
     }
 
     /// The second half: what the user's function made of the siblings, put with their context; None deletes.
@@ -156,30 +162,28 @@ impl Keyspace {
     }
 
     pub(crate) fn get_many(
-        self: &Arc<Self>,
+        &self,
         keys: &Object<'_>,
         options: Options<'_, '_>,
-    ) -> PyResult<Call<Each<Option<Bytes>>, impl Finish<Each<Option<Bytes>>> + use<>>> {
+    ) -> PyResult<Call<Each<Found>, impl Finish<Each<Found>> + use<>>> {
         let keys = many::keys(keys)?;
         let op = self.handle.get_many(keys.bytes().collect(), read_options(options)?);
         let codec = self.codec;
         Ok(Call::new(op, move |py, found| {
-            keys.dict(py, found, |value: Option<Bytes>| {
-                value.map(|value| codec.decode(py, &value)).transpose()
-            })
+            keys.dict(py, found, |value: Found| value.map(|value| codec.decode(py, &value)).transpose())
         }))
     }
 
     /// A `get_many` for handles with a `resolve` function, which must see every sibling.
     pub(crate) fn get_many_resolved(
-        self: &Arc<Self>,
+        &self,
         keys: &Object<'_>,
         options: Options<'_, '_>,
     ) -> PyResult<Call<Each<ringkeep_surface::Entry>, impl Finish<Each<ringkeep_surface::Entry>> + use<>>>
     {
+        let keyspace = self.share(keys.py());
         let keys = many::keys(keys)?;
         let op = self.handle.read_many(keys.bytes().collect(), read_options(options)?);
-        let keyspace = Arc::clone(self);
         Ok(Call::new(op, move |py, found| keys.dict(py, found, |entry| keyspace.shown(py, &entry))))
     }
 
@@ -223,8 +227,8 @@ impl Keyspace {
         Ok(Call::new(self.handle.clear(scan_options(event_loop, prefix, None, None, None, None)?), to_int))
     }
 
-    fn to_entry(self: &Arc<Self>) -> impl Finish<ringkeep_surface::Entry> + use<> {
-        let keyspace = Arc::clone(self);
+    fn to_entry(&self, py: Python<'_>) -> impl Finish<ringkeep_surface::Entry> + use<> {
+        let keyspace = self.share(py);
         move |py: Python<'_>, entry| Ok(Py::new(py, Entry { entry, keyspace })?.into_any())
     }
 }
@@ -252,7 +256,7 @@ pub(crate) fn typed(
     handle: BucketHandle,
     codec: Option<&Object<'_>>,
     resolve: Option<Object<'_>>,
-) -> PyResult<Arc<Keyspace>> {
+) -> PyResult<Keyspace> {
     let codec = match codec {
         None => Codec::Bytes,
         Some(codec) => match codec.cast::<PyString>() {

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use ringkeep_surface::Result;
-use ringkeep_surface::{Op, Queue, Ticket, Wake};
+use pyo3::{PyTraverseError, PyVisit};
+use ringkeep_surface::{Op, Queue, Result, Ticket, Wake};
 
 use crate::errors::raise;
 
@@ -136,6 +137,10 @@ impl Pending {
     fn cancel(&self) {
         self.ticket.cancel();
     }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.future)
+    }
 }
 
 /// Lets an operation go on on the runtime, to complete through the running loop's queue.
@@ -165,7 +170,10 @@ fn settle(py: Python<'_>, future: &Py<PyAny>, convert: impl FnOnce() -> PyResult
         }
         match convert() {
             Ok(value) => future.call_method1(py, intern!(py, "set_result"), (value,))?,
-            Err(error) => future.call_method1(py, intern!(py, "set_exception"), (error.into_value(py),))?,
+            Err(error) => {
+                let error = storable(py, error).into_value(py);
+                future.call_method1(py, intern!(py, "set_exception"), (error,))?
+            }
         };
         Ok(())
     });
@@ -173,4 +181,14 @@ fn settle(py: Python<'_>, future: &Py<PyAny>, convert: impl FnOnce() -> PyResult
         // The loop closed while it drained: the future has nobody to wake.
         error.write_unraisable(py, Some(future.bind(py)));
     }
+}
+
+/// A future refuses StopIteration, which a resolver may raise; a generator would make the same of it.
+fn storable(py: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyStopIteration>(py) {
+        return error;
+    }
+    let stored = PyRuntimeError::new_err("a resolver raised StopIteration");
+    stored.set_cause(py, Some(error));
+    stored
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use pyo3::{PyTraverseError, PyVisit};
 use ringkeep_surface::ScanHandle;
 
 use crate::call::{Call, wait_away};
@@ -20,18 +21,18 @@ enum Gives {
 /// Keys and values in key order. A Conflict is raised for its key alone: iterating again goes on behind it.
 #[pyclass(frozen, generic, module = "ringkeep")]
 pub(crate) struct Scan {
-    keyspace: Arc<Keyspace>,
+    keyspace: Keyspace,
     // None once it is closed.
     handle: Mutex<Option<ScanHandle>>,
     gives: Gives,
 }
 
 impl Scan {
-    pub(crate) fn items(keyspace: &Arc<Keyspace>, handle: ScanHandle) -> Self {
-        Self { keyspace: Arc::clone(keyspace), handle: Mutex::new(Some(handle)), gives: Gives::Items }
+    pub(crate) fn items(keyspace: Keyspace, handle: ScanHandle) -> Self {
+        Self { keyspace, handle: Mutex::new(Some(handle)), gives: Gives::Items }
     }
 
-    pub(crate) fn keys(keyspace: &Arc<Keyspace>, handle: ScanHandle) -> Self {
+    pub(crate) fn keys(keyspace: Keyspace, handle: ScanHandle) -> Self {
         Self { gives: Gives::Keys, ..Self::items(keyspace, handle) }
     }
 }
@@ -70,12 +71,16 @@ impl Scan {
         let _unused = (kind, error, trace);
         self.close();
     }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.keyspace.resolve)
+    }
 }
 
 /// What `ringkeep.aio.Scan` stands on.
 #[pyclass(frozen, generic, module = "ringkeep._ringkeep")]
 pub(crate) struct AsyncScan {
-    pub(crate) keyspace: Arc<Keyspace>,
+    pub(crate) keyspace: Keyspace,
     pub(crate) handle: Mutex<Option<ScanHandle>>,
     pub(crate) loops: Arc<Loops>,
 }
@@ -88,7 +93,7 @@ impl AsyncScan {
         if let Some(item) = handle.buffered() {
             return pair(py, &self.keyspace, &item);
         }
-        let keyspace = Arc::clone(&self.keyspace);
+        let keyspace = self.keyspace.share(py);
         let finish = move |py: Python<'_>, item: Option<ringkeep_surface::ScanItem>| match item {
             Some(item) => pair(py, &keyspace, &item),
             None => Ok(py.None()),
@@ -100,5 +105,9 @@ impl AsyncScan {
     fn close(&self) {
         let handle = self.handle.lock().take();
         drop(handle);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.keyspace.resolve)
     }
 }

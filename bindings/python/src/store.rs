@@ -37,7 +37,7 @@ pub(crate) struct Node;
 #[pyclass(frozen, extends = Store, module = "ringkeep")]
 pub(crate) struct Client;
 
-fn default_keyspace(py: Python<'_>, handle: &StoreHandle) -> PyResult<Arc<Keyspace>> {
+fn default_keyspace(py: Python<'_>, handle: &StoreHandle) -> PyResult<Keyspace> {
     let bucket = handle.bucket(None).map_err(|error| raise(py, &error))?;
     Ok(Keyspace::new(bucket, Codec::Bytes, None))
 }
@@ -230,7 +230,7 @@ fn named(
     name: &Object<'_>,
     codec: Option<&Object<'_>>,
     resolve: Option<Object<'_>>,
-) -> PyResult<Arc<Keyspace>> {
+) -> PyResult<Keyspace> {
     let py = name.py();
     let Ok(name) = name.extract::<String>() else {
         return Err(invalid(py, "the bucket's name is not a str"));

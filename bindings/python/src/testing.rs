@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use ringkeep_surface::ClusterHandle;
 
 use crate::call::wait;
+use crate::errors::invalid;
 use crate::store::{Client, Node};
 
 /// Real nodes in this process.
@@ -18,7 +19,8 @@ pub(crate) struct TestCluster {
 impl TestCluster {
     #[new]
     #[pyo3(signature = (size, n, path, /))]
-    fn new(py: Python<'_>, size: usize, n: u32, path: Option<&str>) -> PyResult<Self> {
+    fn new(py: Python<'_>, size: i64, n: i64, path: Option<&str>) -> PyResult<Self> {
+        let (size, n) = (natural(py, "size", size)?, natural(py, "n", n)?);
         let cluster = wait(py, ClusterHandle::start(size, n, path))?;
         let nodes =
             cluster.nodes().into_iter().map(|node| Node::object(py, node)).collect::<PyResult<_>>()?;
@@ -35,12 +37,13 @@ impl TestCluster {
     }
 
     #[pyo3(signature = (i, /))]
-    fn kill(&self, py: Python<'_>, i: usize) -> PyResult<()> {
-        wait(py, self.cluster.kill(i))
+    fn kill(&self, py: Python<'_>, i: i64) -> PyResult<()> {
+        wait(py, self.cluster.kill(natural(py, "node", i)?))
     }
 
     #[pyo3(signature = (i, /))]
-    fn restart(&self, py: Python<'_>, i: usize) -> PyResult<()> {
+    fn restart(&self, py: Python<'_>, i: i64) -> PyResult<()> {
+        let i = natural(py, "node", i)?;
         wait(py, self.cluster.restart(i))?;
         let Some(handle) = self.cluster.nodes().into_iter().nth(i) else { return Ok(()) };
         let restarted = Node::object(py, handle)?;
@@ -60,4 +63,9 @@ impl TestCluster {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         wait(py, self.cluster.close())
     }
+}
+
+fn natural<N: TryFrom<i64>>(py: Python<'_>, name: &str, number: i64) -> PyResult<N> {
+    N::try_from(number)
+        .map_err(|_| invalid(py, format!("{name}={number} is not a number of nodes or one of them")))
 }

@@ -160,6 +160,26 @@ impl<T: Send + 'static> Op<T> {
         }
     }
 
+    /// As `start`, but the first poll is the runtime's too: for an event loop's thread and operations that begin with the
+    /// disk, as opening and closing do.
+    pub fn start_elsewhere(
+        self,
+        queue: &Arc<Queue>,
+        done: impl FnOnce(Result<T>) + Send + 'static,
+    ) -> Started<T> {
+        let open = match self.0 {
+            Body::Ended(result) => return Started::Ready(result),
+            Body::Open(open) => open,
+        };
+        if let Err(error) = open.check() {
+            return Started::Ready(Err(error));
+        }
+        match open.spawn(queue, done) {
+            Ok(ticket) => Started::Pending(ticket),
+            Err((error, _)) => Started::Ready(Err(error)),
+        }
+    }
+
     /// As `start`, but the completion goes through the queue in any case: for callers who want one way only.
     pub fn start_queued(self, queue: &Arc<Queue>, done: impl FnOnce(Result<T>) + Send + 'static) -> Ticket {
         self.queued(queue, done).unwrap_or_else(|(error, done)| {

@@ -128,7 +128,7 @@ impl StoreHandle {
     #[must_use]
     pub fn address(&self) -> Option<String> {
         match &self.0.what {
-            Some(What::Node(node)) => node.address().map(|address| address.to_string()),
+            Some(What::Node(node)) => node.address().map(str::to_owned),
             _ => None,
         }
     }

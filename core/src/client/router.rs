@@ -159,7 +159,7 @@ impl Router {
                     }
                 }
                 if deadline.passed() {
-                    return Err(last_error.unwrap_or_else(|| passed()));
+                    return Err(last_error.unwrap_or_else(passed));
                 }
             }
             match newer {

@@ -62,12 +62,13 @@ impl Coordinator {
         }
         let own = own.map(|bytes| encoding::hash_of(&bytes).map(|hash| (bytes, hash))).transpose()?;
         let replies =
-            self.ask(&place, &requirement, request, counts.then(|| Held::Record(own.clone()))).await?;
+            Box::pin(self.ask(&place, &requirement, request, counts.then(|| Held::Record(own.clone()))))
+                .await?;
         let own_hash = own.as_ref().map(|(_, hash)| *hash);
         if replies.values().all(|held| held.hash() == own_hash) {
             return Ok((own.map(|(bytes, _)| bytes), self.replica.now()));
         }
-        let merged = self.reconcile(&place, &requirement, request, own, replies).await?;
+        let merged = Box::pin(self.reconcile(&place, &requirement, request, own, replies)).await?;
         Ok((merged, self.replica.now()))
     }
 
@@ -110,7 +111,7 @@ impl Coordinator {
         let deadline = self.peer_deadline(request.deadline);
         self.fetch_digests(place, request, &round, &waiting, deadline);
         let mut receiver = std::pin::pin!(receiver);
-        let hedge = async {
+        let mut hedge = std::pin::pin!(async {
             tokio::select! {
                 biased;
                 () = round.failed.notified() => {}
@@ -118,17 +119,16 @@ impl Coordinator {
             }
             self.fetch_digests(place, request, &round, &later, deadline);
             std::future::pending::<()>().await;
-        };
-        let ended = request
-            .deadline
-            .limit(async {
-                tokio::select! {
-                    biased;
-                    ended = &mut receiver => ended,
-                    () = hedge => unreachable_answer(),
-                }
-            })
-            .await;
+        });
+        // Pinned here and handed on by reference: each move would be room for one more copy in the future of every get.
+        let answered = std::pin::pin!(async {
+            tokio::select! {
+                biased;
+                ended = &mut receiver => ended,
+                () = &mut hedge => unreachable_answer(),
+            }
+        });
+        let ended = request.deadline.limit(answered).await;
         match ended {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(round.state.lock().tally.timeout("r")),
@@ -183,14 +183,14 @@ impl Coordinator {
         }
         let hash = merged.hash();
         let bytes = encoding::encode(&merged);
-        let mut holders: Vec<NodeNumber> =
+        let holders: Vec<NodeNumber> =
             held.into_iter().filter(|(_, theirs)| *theirs == Some(hash)).map(|(node, _)| node).collect();
         let enough = requirement.held_enough();
         if !requirement.is_majority() || enough.met_by(&holders) {
             self.mend_behind(place, request, &bytes, &holders);
             return Ok(Some(bytes));
         }
-        self.write_back(place, request, &enough, &bytes, &mut holders).await?;
+        self.write_back(place, request, &enough, &bytes, &holders).await?;
         Ok(Some(bytes))
     }
 
@@ -216,7 +216,7 @@ impl Coordinator {
         request: &ReadRequest,
         enough: &Requirement,
         record: &Bytes,
-        holders: &mut Vec<NodeNumber>,
+        holders: &[NodeNumber],
     ) -> Result<()> {
         let me = self.me();
         let (sender, receiver) = oneshot::channel();

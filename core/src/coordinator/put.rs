@@ -41,7 +41,7 @@ impl Coordinator {
         let requirement =
             Requirement::of("w", request.level, &place.topology, place.spec(), place.partition, me)?;
         self.check_floor(request.floor)?;
-        let mut mint = self.mint_of(request, &place);
+        let mint = self.mint_of(request, &place);
         let blind = request.context.is_none() && place.spec().resolver == Resolver::Lww;
         self.leave_event_loop_for_mint(&mint, request).await;
         let minted = self.mint(&mint, request.deadline).await?;
@@ -49,12 +49,26 @@ impl Coordinator {
         if blind && remint(minted.dot, stored.winners.iter().map(|(_, dot)| *dot)).is_some() {
             // An owner holds a later winner: readers would show that one. Merge it, and mint once more: what is stored
             // here then lies below.
-            self.merge_winners(&place, &minted, &stored.winners, request).await?;
-            mint.basis = Basis::Stored;
-            let minted = self.mint(&mint, request.deadline).await.map_err(|e| e.maybe_applied_if(true))?;
-            let stored = self.replicate(&place, &requirement, &minted, request).await?;
-            return Ok(self.written(minted, &stored));
+            let later = stored.winners;
+            return Box::pin(self.put_above(&place, &requirement, mint, &minted, &later, request)).await;
         }
+        Ok(self.written(minted, &stored))
+    }
+
+    /// Mints and stores once more, above winners that the owners named. Rare, and so kept out of every put's future.
+    async fn put_above(
+        &self,
+        place: &Place,
+        requirement: &Requirement,
+        mut mint: Mint,
+        below: &Minted,
+        winners: &Winners,
+        request: &WriteRequest,
+    ) -> Result<Written> {
+        self.merge_winners(place, below, winners, request).await?;
+        mint.basis = Basis::Stored;
+        let minted = self.mint(&mint, request.deadline).await.map_err(|e| e.maybe_applied_if(true))?;
+        let stored = self.replicate(place, requirement, &minted, request).await?;
         Ok(self.written(minted, &stored))
     }
 
@@ -130,7 +144,7 @@ impl Coordinator {
             match self.replica.mint(mint) {
                 Ok(minted) => return Ok(minted),
                 Err(Refusal::Error(error)) => return Err(error),
-                Err(Refusal::Lease(needed)) => self.lease.extend(needed).await?,
+                Err(Refusal::Lease(needed)) => Box::pin(self.lease.extend(needed)).await?,
             }
         }
     }
@@ -224,7 +238,7 @@ impl Coordinator {
             match self.replica.merge(partition, request.bucket, &request.key, record) {
                 Ok(_) => return Ok(()),
                 Err(Refusal::Error(error)) => return Err(error.maybe_applied_if(true)),
-                Err(Refusal::Lease(needed)) => self.lease.extend(needed).await?,
+                Err(Refusal::Lease(needed)) => Box::pin(self.lease.extend(needed)).await?,
             }
         }
     }

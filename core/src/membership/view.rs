@@ -99,6 +99,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    #[expect(clippy::disallowed_methods, reason = "the test's own paused clock")]
     async fn only_what_was_heard_directly_makes_a_node_up() {
         let now = Instant::now();
         let patience = Duration::from_secs(5);

@@ -315,7 +315,7 @@ impl NodeCore {
         let mut seat = self.seat.lock().await;
         let topology = self.topology.current();
         let me = self.serving.get().map(|serving| serving.replica.number());
-        let founding = self.founders.as_ref().map(|founders| founders.decree());
+        let founding = self.founders.as_ref().map(super::super::membership::chain::Founders::decree);
         match admit(decree, topology.as_deref(), me, founding) {
             Ok(()) => {}
             Err(Refusal::Behind) => return Ok(self.topology_reply(crate::base::Epoch::default())),

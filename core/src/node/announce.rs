@@ -67,7 +67,7 @@ impl NodeCore {
         while !self.closed() {
             self.announce_once(interval * 2);
             let addresses = self.peers.addresses();
-            if addresses != stored && self.store_addresses(&addresses).is_ok() {
+            if addresses != stored && self.store_addresses(&addresses).await.is_ok() {
                 stored = addresses;
             }
             // A tenth of jitter keeps nodes that started together from speaking at once.
@@ -85,19 +85,28 @@ impl NodeCore {
         });
         let bytes = control::encode(announce);
         let deadline = self.env.deadline(patience);
-        for number in topology.members.keys().filter(|number| number.0 != own.number) {
+        let done = || {
             let core = Arc::downgrade(self);
-            let done = Box::new(move |reply: Result<Response>| {
+            Box::new(move |reply: Result<Response>| {
                 let (Some(core), Ok(Response::Control(bytes))) = (core.upgrade(), reply) else { return };
                 if let Ok(Kind::AnnounceReply(reply)) = control::decode(&bytes) {
                     core.take_announcement(reply.self_, reply.known);
                 }
-            });
-            self.peers.submit(*number, Request::Control(bytes.clone()), deadline, done);
+            })
+        };
+        let others = || topology.members.keys().filter(|number| number.0 != own.number);
+        for number in others() {
+            self.peers.submit(*number, Request::Control(bytes.clone()), deadline, done());
+        }
+        // After a loss of power nobody may know anybody: the seeds bring the members together again.
+        if others().any(|number| self.peers.address(*number).is_none()) {
+            for seed in self.settings.seeds.iter().filter(|seed| **seed != own.address) {
+                self.peers.pool().submit(seed, Request::Control(bytes.clone()), deadline, |_| Ok(()), done());
+            }
         }
     }
 
-    fn store_addresses(&self, addresses: &[(NodeNumber, Arc<str>)]) -> Result<()> {
+    async fn store_addresses(&self, addresses: &[(NodeNumber, Arc<str>)]) -> Result<()> {
         let mut batch = Batch::new();
         for (number, address) in addresses {
             batch.put(
@@ -105,6 +114,7 @@ impl NodeCore {
                 Bytes::copy_from_slice(address.as_bytes()),
             );
         }
-        self.engine.apply(batch).map(drop)
+        let lsn = self.engine.apply(batch)?;
+        self.engine.synced(lsn).await
     }
 }

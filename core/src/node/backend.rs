@@ -111,18 +111,18 @@ impl NodeCore {
         if coordinator.owns(request.bucket, &request.key)? {
             return coordinator.get(request).await;
         }
-        self.router.read(request).await
+        Box::pin(self.router.read(request)).await
     }
 
     pub(super) async fn write_anywhere(self: &Arc<Self>, request: &WriteRequest) -> Result<Written> {
         let serving = self.serving()?;
         if !self.topology.sealed() {
             // The first write fixes the owners: a member that joins later owns nothing until partitions can move.
-            self.propose(&Change::Seal, request.deadline).await?;
+            Box::pin(self.propose(&Change::Seal, request.deadline)).await?;
         }
         if serving.coordinator.owns(request.bucket, &request.key)? {
             return serving.coordinator.put(request).await;
         }
-        self.router.write(request).await
+        Box::pin(self.router.write(request)).await
     }
 }

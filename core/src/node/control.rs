@@ -49,7 +49,7 @@ impl NodeCore {
         if !fetch.cluster.is_empty() && fetch.cluster.as_ref() != topology.cluster.0 {
             return Err(Error::invalid(format!("this node belongs to cluster {}", topology.cluster)));
         }
-        Ok(self.topology_reply(control::epoch(fetch.have.clone())))
+        Ok(self.topology_reply(control::epoch(fetch.have)))
     }
 
     /// This node's epoch, its topology if that is newer than what the asker has, and the addresses.
@@ -116,7 +116,7 @@ impl NodeCore {
             }
         }
         if let Some(peer) = own {
-            self.hear(control::epoch(peer.epoch.clone()));
+            self.hear(control::epoch(peer.epoch));
             self.absorb(Time(peer.now));
             self.topology.take_peer(peer, true);
         }

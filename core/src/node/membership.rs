@@ -241,7 +241,7 @@ impl NodeCore {
         if self.topology.current().is_some_and(|topology| topology.epoch < epoch) {
             let deadline = self.env.deadline(std::time::Duration::from_millis(self.settings.peer_timeout_ms));
             // The request is then judged by what is known; its sender hears of a refusal.
-            let _fetched = self.topology.refresh(epoch, deadline).await;
+            let _fetched = Box::pin(self.topology.refresh(epoch, deadline)).await;
         }
     }
 }

@@ -56,8 +56,11 @@ impl NodeCore {
         if self.closed() {
             return Err(closed());
         }
+        // What is rare or large has its own allocation: the future of every request is as large as its largest arm.
         match request {
-            Request::Control(bytes) => self.answer_control(bytes, from_member).await.map(Response::Control),
+            Request::Control(bytes) => {
+                Box::pin(self.answer_control(bytes, from_member)).await.map(Response::Control)
+            }
             Request::Apply { route, key, record, .. } => {
                 self.catch_up(route.epoch).await;
                 self.apply(route, &key, &record).await
@@ -67,13 +70,13 @@ impl NodeCore {
                 self.fetch(route, &key, full)
             }
             page @ Request::Page { .. } => self.page(page),
-            write @ Request::Write { .. } => self.coordinate_write(write, from_member).await,
+            write @ Request::Write { .. } => Box::pin(self.coordinate_write(write, from_member)).await,
             Request::Read { route, key, need, timeout_ms } => {
                 let deadline = self.limit(timeout_ms);
                 let read = (route, key, need);
-                self.coordinate_read(read, deadline, from_member).await
+                Box::pin(self.coordinate_read(read, deadline, from_member)).await
             }
-            scan @ Request::Scan { .. } => self.coordinate_scan(scan).await,
+            scan @ Request::Scan { .. } => Box::pin(self.coordinate_scan(scan)).await,
         }
     }
 
@@ -125,7 +128,7 @@ impl NodeCore {
             match replica.merge(route.partition, route.bucket, key, record) {
                 Ok(merged) => break merged,
                 Err(Refusal::Error(error)) => return Err(error),
-                Err(Refusal::Lease(needed)) => self.lease.extend(needed).await?,
+                Err(Refusal::Lease(needed)) => Box::pin(self.lease.extend(needed)).await?,
             }
         };
         replica.engine().acknowledged(merged.lsn).await.map_err(|error| error.maybe_applied_if(true))?;

@@ -1,6 +1,8 @@
 //! kill -9 of a real process, again and again on the same directory: every acknowledged write is there, whole, with
 //! either durability. `RINGKEEP_KILLS` says how often (default 10).
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -10,7 +10,7 @@ use ringkeep::causality::Clock;
 use ringkeep::{Context, Entry, Receipt, Result};
 
 use crate::clock::Stopwatch;
-use crate::cluster::{Cluster, Live};
+use crate::cluster::{Cluster, Place};
 use crate::history::{Basis, Call, History, Key, Outcome, Space, Value, WriteId};
 use crate::log::Log;
 use crate::workload::{Action, Workload};
@@ -112,53 +112,69 @@ impl Client {
         Self { number, cluster, recorder, seen: BTreeMap::new() }
     }
 
-    /// Works until the time is up.
-    pub async fn work(mut self, env: Env, mut workload: Workload, stopwatch: Stopwatch, until_ms: u64) {
+    /// Works until the time is up, mostly in the process of one node, so that its handle's clock matters; or, if it is
+    /// an outsider, in a process of its own.
+    pub async fn work(
+        mut self,
+        env: Env,
+        mut workload: Workload,
+        stopwatch: Stopwatch,
+        until_ms: u64,
+        outsider: bool,
+    ) {
         let nodes = u64::try_from(self.cluster.numbers().count()).unwrap_or(1);
+        let mut connected = None;
         while stopwatch.elapsed_ms() < until_ms {
             env.sleep(Duration::from_millis(workload.pause_ms())).await;
             let action = workload.next_action();
-            // Mostly its own node, so that its handle's clock matters; sometimes any.
             let node = match workload.below(4) {
                 0 => workload.below(nodes),
                 _ => u64::from(self.number) % nodes,
             };
-            let node = u32::try_from(node).unwrap_or(0);
-            if let Some(live) = self.cluster.live(node) {
-                self.act(action, node, &live).await;
+            let place = if outsider {
+                if connected.is_none() {
+                    connected = self.cluster.outside(self.number).await.ok();
+                }
+                connected.clone()
+            } else {
+                self.cluster.inside(u32::try_from(node).unwrap_or(0))
+            };
+            if let Some(place) = place {
+                self.act(action, &place).await;
             }
         }
     }
 
-    async fn act(&mut self, action: Action, node: u32, live: &Live) {
+    /// Does one thing, and writes it down.
+    pub async fn act(&mut self, action: Action, place: &Place) {
         match action {
-            Action::Read(key) => drop(self.read(key, node, live).await),
-            Action::PutBlind(key) => self.put_blind(key, node, live).await,
+            Action::Read(key) => drop(self.read(key, place).await),
+            Action::PutBlind(key) => self.put_blind(key, place).await,
             Action::Resolve(key) => {
-                if let Some(elements) = self.read(key, node, live).await {
-                    self.put_seen(key, elements, node, live).await;
+                if let Some(elements) = self.read(key, place).await {
+                    self.put_seen(key, elements, place).await;
                 }
             }
-            Action::PutStale(key) => self.put_seen(key, BTreeSet::new(), node, live).await,
+            Action::PutStale(key) => self.put_seen(key, BTreeSet::new(), place).await,
             Action::DeleteSeen(key) => {
-                if self.read(key, node, live).await.is_some() {
-                    self.delete_seen(key, node, live).await;
+                if self.read(key, place).await.is_some() {
+                    self.delete_seen(key, place).await;
                 }
             }
             Action::DeleteBlind(key) => {
                 let write = self.recorder.write_id();
                 let call = Call::Write { write, value: None, basis: Basis::Stored };
-                let operation = self.recorder.begin(self.number, node, key, call);
-                let told = live.node.bucket(key.space.name()).delete(name(key)).timeout(TIMEOUT).await;
-                self.end_write(operation, node, live, told);
+                let operation = self.recorder.begin(self.number, place.machine, key, call);
+                let told = place.store.bucket(key.space.name()).delete(name(key)).timeout(TIMEOUT).await;
+                self.end_write(operation, place, told);
             }
         }
     }
 
     /// Reads a key from a quorum; gives the elements of all its sets.
-    pub async fn read(&mut self, key: Key, node: u32, live: &Live) -> Option<BTreeSet<WriteId>> {
-        let operation = self.recorder.begin(self.number, node, key, Call::Read);
-        let told = live.node.bucket(key.space.name()).read(name(key)).timeout(TIMEOUT).await;
+    pub async fn read(&mut self, key: Key, place: &Place) -> Option<BTreeSet<WriteId>> {
+        let operation = self.recorder.begin(self.number, place.machine, key, Call::Read);
+        let told = place.store.bucket(key.space.name()).read(name(key)).timeout(TIMEOUT).await;
         let entry = match told {
             Ok(entry) => entry,
             Err(error) => {
@@ -175,45 +191,45 @@ impl Client {
         Some(elements)
     }
 
-    async fn put_blind(&self, key: Key, node: u32, live: &Live) {
+    async fn put_blind(&self, key: Key, place: &Place) {
         let write = self.recorder.write_id();
         let value = Value { write, elements: BTreeSet::from([write]) };
         let bytes = value.encode();
         let basis = if key.space == Space::Registers { Basis::Stored } else { Basis::Nothing };
         let call = Call::Write { write, value: Some(value), basis };
-        let operation = self.recorder.begin(self.number, node, key, call);
-        let told = live.node.bucket(key.space.name()).put(name(key), bytes).timeout(TIMEOUT).await;
-        self.end_write(operation, node, live, told);
+        let operation = self.recorder.begin(self.number, place.machine, key, call);
+        let told = place.store.bucket(key.space.name()).put(name(key), bytes).timeout(TIMEOUT).await;
+        self.end_write(operation, place, told);
     }
 
-    async fn put_seen(&self, key: Key, mut elements: BTreeSet<WriteId>, node: u32, live: &Live) {
+    async fn put_seen(&self, key: Key, mut elements: BTreeSet<WriteId>, place: &Place) {
         let Some((ids, context)) = self.seen.get(&key) else { return };
         let write = self.recorder.write_id();
         elements.insert(write);
         let value = Value { write, elements };
         let bytes = value.encode();
         let call = Call::Write { write, value: Some(value), basis: Basis::Seen(ids.clone()) };
-        let operation = self.recorder.begin(self.number, node, key, call);
-        let bucket = live.node.bucket(key.space.name());
+        let operation = self.recorder.begin(self.number, place.machine, key, call);
+        let bucket = place.store.bucket(key.space.name());
         let told = bucket.put(name(key), bytes).context(context).timeout(TIMEOUT).await;
-        self.end_write(operation, node, live, told);
+        self.end_write(operation, place, told);
     }
 
-    async fn delete_seen(&self, key: Key, node: u32, live: &Live) {
+    async fn delete_seen(&self, key: Key, place: &Place) {
         let Some((ids, context)) = self.seen.get(&key) else { return };
         let write = self.recorder.write_id();
         let call = Call::Write { write, value: None, basis: Basis::Seen(ids.clone()) };
-        let operation = self.recorder.begin(self.number, node, key, call);
-        let bucket = live.node.bucket(key.space.name());
+        let operation = self.recorder.begin(self.number, place.machine, key, call);
+        let bucket = place.store.bucket(key.space.name());
         let told = bucket.delete(name(key)).context(context).timeout(TIMEOUT).await;
-        self.end_write(operation, node, live, told);
+        self.end_write(operation, place, told);
     }
 
-    fn end_write(&self, operation: usize, node: u32, live: &Live, told: Result<Receipt>) {
+    fn end_write(&self, operation: usize, place: &Place, told: Result<Receipt>) {
         let outcome = match told {
             Ok(receipt) => Outcome::Written { clock: clock_of(receipt.context()) },
             // Who was told that nothing was accepted may have been told so by a process that no longer exists.
-            Err(error) if error.maybe_applied() || self.cluster.has_ended(node, live.session) => {
+            Err(error) if error.maybe_applied() || self.cluster.has_ended(place) => {
                 Outcome::Unknown(error_text(&error))
             }
             Err(error) => Outcome::Failed(error_text(&error)),

@@ -7,9 +7,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use ringkeep::base::settings::Durability;
 use ringkeep::base::{Env, Error};
+use ringkeep::remote::ConnectOptions;
 use ringkeep::storage::{MemoryDisk, MemoryEngine};
 use ringkeep::wire::{Limits, LinkQuality, MemoryNetwork};
-use ringkeep::{Node, NodeParts, Result, Settings};
+use ringkeep::{Client, Node, NodeParts, Result, Settings, Store};
 
 use crate::clock::{SkewedClock, Stopwatch};
 use crate::faults::Fault;
@@ -43,6 +44,8 @@ struct Running {
     /// Rises when the power goes.
     boot: u64,
     process: Option<Process>,
+    /// Why the last start failed.
+    failure: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +64,17 @@ pub struct Live {
     pub session: u64,
 }
 
+/// Where a client's operations go, and how that shows in the history.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The machine; one past the last for a process that is no member.
+    pub machine: u32,
+    /// The session of its process.
+    pub session: u64,
+    /// The operations.
+    pub store: Store,
+}
+
 /// The machines and the network between them. Clones are the same cluster.
 #[derive(Clone, Debug)]
 pub struct Cluster(Arc<Inner>);
@@ -69,6 +83,7 @@ pub struct Cluster(Arc<Inner>);
 struct Inner {
     plan: Plan,
     env: Env,
+    stopwatch: Stopwatch,
     network: MemoryNetwork,
     machines: Vec<Machine>,
 }
@@ -92,7 +107,7 @@ impl Cluster {
             running: Mutex::default(),
         };
         let machines = (0..plan.nodes).map(machine).collect();
-        Self(Arc::new(Inner { plan, env: env.clone(), network, machines }))
+        Self(Arc::new(Inner { plan, env: env.clone(), stopwatch: stopwatch.clone(), network, machines }))
     }
 
     /// The network.
@@ -119,10 +134,34 @@ impl Cluster {
         self.machine(machine).running.lock().process.as_ref().map(|process| Arc::clone(&process.engine))
     }
 
-    /// Whether the process that had this session has ended.
+    /// The place of a client that works in the process of a node.
     #[must_use]
-    pub fn has_ended(&self, machine: u32, session: u64) -> bool {
-        self.machine(machine).running.lock().session != session
+    pub fn inside(&self, machine: u32) -> Option<Place> {
+        let Live { node, session } = self.live(machine)?;
+        Some(Place { machine, session, store: node.store().clone() })
+    }
+
+    /// The place of a client in a process of its own, connected to the cluster.
+    ///
+    /// # Errors
+    /// What connecting reports.
+    pub async fn outside(&self, client: u32) -> Result<Place> {
+        let addresses: Vec<_> = self.numbers().map(address).collect();
+        let options = ConnectOptions::parse(&format!("ringkeep://{}", addresses.join(",")))?;
+        let transport = self.0.network.transport(&format!("c{client}"));
+        // Closing a client stops its environment, so each has its own.
+        let clock = Arc::new(SkewedClock::new(self.0.stopwatch.clone()));
+        let seed = self.0.plan.seed.wrapping_add(u64::from(client));
+        let env = Env::new(self.0.env.handle().clone(), clock, seed, String::new());
+        let client = Client::connect_with(options, Settings::default(), env, transport).await?;
+        Ok(Place { machine: self.0.plan.nodes, session: 0, store: client.store().clone() })
+    }
+
+    /// Whether the process at this place has ended since.
+    #[must_use]
+    pub fn has_ended(&self, place: &Place) -> bool {
+        place.machine < self.0.plan.nodes
+            && self.machine(place.machine).running.lock().session != place.session
     }
 
     fn machine(&self, machine: u32) -> &Machine {
@@ -210,12 +249,14 @@ impl Cluster {
     pub fn apply(&self, fault: &Fault) {
         let network = &self.0.network;
         match *fault {
-            Fault::Links { delay_ms, jitter_ms, lost_per_million } => network.set_usual(LinkQuality {
-                delay: Duration::from_millis(delay_ms),
-                jitter: Duration::from_millis(jitter_ms),
-                lost_per_million,
-                reorder: false,
-            }),
+            Fault::Links { delay_ms, jitter_ms, lost_per_million, reorder } => {
+                network.set_usual(LinkQuality {
+                    delay: Duration::from_millis(delay_ms),
+                    jitter: Duration::from_millis(jitter_ms),
+                    lost_per_million,
+                    reorder,
+                });
+            }
             Fault::Cut { from, to } => network.cut(&host(from), &host(to)),
             Fault::Isolate { node } => {
                 for other in self.numbers().filter(|other| *other != node) {
@@ -234,7 +275,8 @@ impl Cluster {
                 let cluster = self.clone();
                 self.0.env.spawn(async move {
                     // A node that does not come up is found when the cluster does not settle.
-                    let _outcome = cluster.start(node).await;
+                    let failure = cluster.start(node).await.err().map(|error| error.to_string());
+                    cluster.machine(node).running.lock().failure = failure;
                 });
             }
             Fault::Skew { node, ahead_ms } => self.machine(node).clock.set_ahead_ms(ahead_ms),
@@ -252,7 +294,7 @@ impl Cluster {
     pub fn unsettled(&self) -> String {
         let line = |number| match self.live(number) {
             Some(live) => format!("m{number} owes {}", live.node.unsettled()),
-            None => format!("m{number} is down"),
+            None => format!("m{number} is down ({:?})", self.machine(number).running.lock().failure),
         };
         self.numbers().map(line).collect::<Vec<_>>().join(", ")
     }

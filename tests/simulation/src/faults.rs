@@ -15,6 +15,8 @@ pub enum Fault {
         jitter_ms: u64,
         /// How many frames of a million are lost.
         lost_per_million: u32,
+        /// Whether frames may overtake each other.
+        reorder: bool,
     },
     /// One direction between two nodes is cut.
     Cut {
@@ -79,7 +81,14 @@ pub struct Extent {
     pub crashes_max: usize,
     /// How far off a wall clock may be.
     pub skew_ms_max: u64,
+    /// Whether the clock of the last node is a day ahead of that.
+    pub day_ahead: bool,
+    /// The longest time between two faults.
+    pub gap_ms_max: u64,
 }
+
+/// How far ahead a clock that is set wrong may be.
+const DAY_MS: i64 = 86_400_000;
 
 struct Drawing {
     random: SmallRng,
@@ -98,12 +107,14 @@ impl Drawing {
     }
 
     fn links(&mut self) -> Fault {
-        let lost_per_million = match self.below(4) {
+        let lost_per_million = match self.below(5) {
             0 | 1 => 0,
             2 => 2_000,
-            _ => 20_000,
+            3 => 20_000,
+            _ => 150_000,
         };
-        Fault::Links { delay_ms: self.below(20), jitter_ms: self.below(40), lost_per_million }
+        let (delay_ms, jitter_ms) = (self.below(20), self.below(40));
+        Fault::Links { delay_ms, jitter_ms, lost_per_million, reorder: self.below(3) == 0 }
     }
 
     fn down(&mut self) -> Option<Fault> {
@@ -124,9 +135,11 @@ impl Drawing {
         (at < self.down.len()).then(|| Fault::Restart { node: self.down.remove(at) })
     }
 
-    fn ahead_ms(&mut self) -> i64 {
+    fn skew(&mut self, node: u32) -> Fault {
         let most = i64::try_from(self.extent.skew_ms_max).unwrap_or(i64::MAX);
-        i64::try_from(self.below(self.extent.skew_ms_max * 2 + 1)).unwrap_or(0) - most
+        let ahead_ms = i64::try_from(self.below(self.extent.skew_ms_max * 2 + 1)).unwrap_or(0) - most;
+        let wrong = self.extent.day_ahead && node + 1 == self.extent.nodes;
+        Fault::Skew { node, ahead_ms: if wrong { ahead_ms + DAY_MS } else { ahead_ms } }
     }
 
     fn next(&mut self) -> Option<Fault> {
@@ -140,7 +153,10 @@ impl Drawing {
             38..58 => Some(Fault::Heal),
             58..72 => self.down(),
             72..92 => self.restart(),
-            _ => Some(Fault::Skew { node: self.node(), ahead_ms: self.ahead_ms() }),
+            _ => {
+                let node = self.node();
+                Some(self.skew(node))
+            }
         }
     }
 }
@@ -152,11 +168,11 @@ pub fn schedule(seed: u64, extent: Extent) -> Vec<Timed> {
     let mut drawing = Drawing { random, extent, down: Vec::new(), crashes: 0 };
     let mut faults = Vec::new();
     for node in 0..extent.nodes {
-        faults.push(Timed { at_ms: 0, fault: Fault::Skew { node, ahead_ms: drawing.ahead_ms() } });
+        faults.push(Timed { at_ms: 0, fault: drawing.skew(node) });
     }
     let mut at_ms = 0;
     loop {
-        at_ms += 20 + drawing.below(600);
+        at_ms += 10 + drawing.below(extent.gap_ms_max);
         if at_ms >= extent.duration_ms {
             return faults;
         }
@@ -168,8 +184,15 @@ pub fn schedule(seed: u64, extent: Extent) -> Vec<Timed> {
 mod tests {
     use super::*;
 
-    const EXTENT: Extent =
-        Extent { nodes: 5, duration_ms: 60_000, down_max: 2, crashes_max: 3, skew_ms_max: 5_000 };
+    const EXTENT: Extent = Extent {
+        nodes: 5,
+        duration_ms: 60_000,
+        down_max: 2,
+        crashes_max: 3,
+        skew_ms_max: 5_000,
+        day_ahead: false,
+        gap_ms_max: 600,
+    };
 
     #[test]
     fn a_seed_decides_everything() {

@@ -12,5 +12,7 @@ pub mod history;
 pub mod log;
 pub mod run;
 pub mod workload;
+pub mod world;
 
 pub use run::{Report, Scale, run};
+pub use world::World;

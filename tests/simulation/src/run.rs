@@ -1,12 +1,10 @@
 //! One run: a cluster is founded, clients work while faults happen, everything heals, and what is left is judged.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ringkeep::base::settings::Durability;
-use ringkeep::base::{BucketId, Env, NodeNumber};
-use ringkeep::ring::{BucketSpec, Replicas, Resolver};
+use ringkeep::base::{BucketId, NodeNumber};
 use ringkeep::storage::Engine;
 use ringkeep::storage::key::{DATA, split_data_key};
 use ringkeep::{Result, ring};
@@ -14,12 +12,13 @@ use ringkeep::{Result, ring};
 use crate::checkers::convergence::{Holding, owners_agree};
 use crate::checkers::{Violation, check};
 use crate::client::{Client, Recorder};
-use crate::clock::{SkewedClock, Stopwatch};
+use crate::clock::Stopwatch;
 use crate::cluster::{Cluster, PARTITIONS, Plan};
 use crate::faults::{Extent, Fault, schedule};
 use crate::history::{History, Key, Space};
 use crate::log::Log;
 use crate::workload::{Shape, Workload};
+use crate::world::World;
 
 /// How much happens in a run.
 #[derive(Clone, Copy, Debug)]
@@ -28,15 +27,35 @@ pub struct Scale {
     pub nodes: u32,
     /// The clients.
     pub clients: u32,
+    /// How many of them are no members' processes.
+    pub outsiders: u32,
     /// How long clients work and faults happen, in simulated milliseconds.
     pub duration_ms: u64,
+    /// The longest time between two faults.
+    pub gap_ms_max: u64,
     /// What clients do.
     pub shape: Shape,
 }
 
 impl Default for Scale {
     fn default() -> Self {
-        Self { nodes: 5, clients: 6, duration_ms: 20_000, shape: Shape { keys: 4, pause_ms_max: 250 } }
+        let shape = Shape { keys: 4, pause_ms_max: 250 };
+        Self { nodes: 5, clients: 7, outsiders: 2, duration_ms: 20_000, gap_ms_max: 600, shape }
+    }
+}
+
+impl Scale {
+    /// Many clients on few keys, and a fault at every turn, for a short time.
+    #[must_use]
+    pub fn storm() -> Self {
+        let shape = Shape { keys: 2, pause_ms_max: 40 };
+        Self { clients: 10, duration_ms: 5_000, gap_ms_max: 120, shape, ..Self::default() }
+    }
+
+    /// What a seed runs at: every second one is a storm.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        if seed % 2 == 1 { Self::storm() } else { Self::default() }
     }
 }
 
@@ -89,75 +108,51 @@ impl Report {
 /// Runs a seed on a thread of its own time.
 #[must_use]
 pub fn run(seed: u64, scale: Scale) -> Report {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let runtime = runtime.expect("a runtime without a network driver needs nothing from the system");
-    runtime.block_on(simulate(seed, scale, runtime.handle().clone()))
-}
-
-async fn simulate(seed: u64, scale: Scale, handle: tokio::runtime::Handle) -> Report {
-    // The simulation's own environment: its wall clock is never read.
-    let probe = Env::new(handle.clone(), Arc::new(ringkeep::base::env::SystemClock), seed, String::new());
-    let stopwatch = Stopwatch::start(&probe);
-    let env = Env::new(handle, Arc::new(SkewedClock::new(stopwatch.clone())), seed, String::new());
     // Two of three seeds sync before each acknowledgement and may lose power often; the others may lose it once.
     let durability = if seed % 3 == 2 { Durability::Interval } else { Durability::Sync };
-    let cluster = Cluster::new(Plan { seed, nodes: scale.nodes, durability }, &env, &stopwatch);
-    let recorder = Recorder::new(stopwatch.clone());
+    World::run(Plan { seed, nodes: scale.nodes, durability }, async |world| simulate(&world, scale).await)
+}
+
+async fn simulate(world: &World, scale: Scale) -> Report {
+    let World { cluster, recorder, .. } = world;
     let mut violations = Vec::new();
-    if let Err(error) = found(&cluster).await {
+    if let Err(error) = world.found().await {
         violations.push(Violation { promise: "a cluster comes up", found: error.to_string() });
     } else {
         cluster.network().record();
-        disturb(&cluster, &recorder, &env, seed, scale, durability).await;
-        violations.extend(settle(&cluster, &recorder, &env).await);
-        violations.extend(converged(&cluster));
-        audit(&cluster, &recorder, scale).await;
+        disturb(world, scale).await;
+        violations.extend(settle(world).await);
+        violations.extend(converged(cluster));
+        audit(cluster, recorder, scale).await;
     }
     for delivery in cluster.network().take_log() {
         recorder.note(&format!("{delivery:?}"));
     }
-    cluster.end_all();
-    env.stop();
     violations.extend(check(&recorder.book().history));
     violations.iter().for_each(|violation| recorder.note(&violation.to_string()));
     let book = recorder.book();
-    Report { seed, log: book.log, history: book.history, violations }
-}
-
-/// Starts the machines, and makes the buckets before anybody writes.
-async fn found(cluster: &Cluster) -> Result<()> {
-    cluster.start_all().await?;
-    for space in Space::ALL {
-        let resolver = if space == Space::Registers { Resolver::Lww } else { Resolver::Siblings };
-        let spec = BucketSpec { resolver, ..BucketSpec::named(space.name(), Replicas::Count(3)) };
-        if let Some(first) = cluster.live(0) {
-            first.node.create_bucket(spec).await?;
-        }
-    }
-    Ok(())
+    Report { seed: world.plan.seed, log: book.log, history: book.history, violations }
 }
 
 /// Clients work while faults happen.
-async fn disturb(
-    cluster: &Cluster,
-    recorder: &Recorder,
-    env: &Env,
-    seed: u64,
-    scale: Scale,
-    durability: Durability,
-) {
+async fn disturb(world: &World, scale: Scale) {
+    let World { plan: Plan { seed, durability, .. }, env, cluster, recorder, .. } = world;
+    let seed = *seed;
     let stopwatch = Stopwatch::start(env);
     for number in 0..scale.clients {
         let client = Client::new(number, cluster.clone(), recorder.clone());
         let workload = Workload::new(seed, number, scale.shape);
-        env.spawn(client.work(env.clone(), workload, stopwatch.clone(), scale.duration_ms));
+        let outsider = number + scale.outsiders >= scale.clients;
+        env.spawn(client.work(env.clone(), workload, stopwatch.clone(), scale.duration_ms, outsider));
     }
     let extent = Extent {
         nodes: scale.nodes,
         duration_ms: scale.duration_ms,
         down_max: 2,
-        crashes_max: crashes_max(scale, durability),
+        crashes_max: crashes_max(scale, *durability),
         skew_ms_max: 20_000,
+        day_ahead: seed % 5 == 4 && scale.nodes > 1,
+        gap_ms_max: scale.gap_ms_max,
     };
     for timed in schedule(seed, extent) {
         let wait = timed.at_ms.saturating_sub(stopwatch.elapsed_ms());
@@ -181,9 +176,10 @@ fn crashes_max(scale: Scale, durability: Durability) -> usize {
 }
 
 /// Everything heals; waits until every node is done with what it owes.
-async fn settle(cluster: &Cluster, recorder: &Recorder, env: &Env) -> Option<Violation> {
+async fn settle(world: &World) -> Option<Violation> {
+    let World { env, cluster, recorder, .. } = world;
     cluster.apply(&Fault::Heal);
-    cluster.apply(&Fault::Links { delay_ms: 1, jitter_ms: 0, lost_per_million: 0 });
+    cluster.apply(&Fault::Links { delay_ms: 1, jitter_ms: 0, lost_per_million: 0, reorder: false });
     for node in cluster.numbers().filter(|node| cluster.live(*node).is_none()) {
         cluster.apply(&Fault::Restart { node });
     }
@@ -247,8 +243,8 @@ async fn audit(cluster: &Cluster, recorder: &Recorder, scale: Scale) {
     for space in Space::ALL {
         for number in 0..scale.shape.keys {
             let node = number % scale.nodes;
-            if let Some(live) = cluster.live(node) {
-                auditor.read(Key { space, number }, node, &live).await;
+            if let Some(place) = cluster.inside(node) {
+                auditor.read(Key { space, number }, &place).await;
             }
         }
     }

@@ -11,7 +11,7 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn every_seed_keeps_its_promises() {
     if let Some(seed) = number("RINGKEEP_SEED") {
-        let report = run(seed, Scale::default());
+        let report = run(seed, Scale::of(seed));
         report.log.lines().iter().for_each(|line| println!("{line}"));
         if let Some(failure) = report.failure() {
             panic!("{failure}");
@@ -22,7 +22,7 @@ fn every_seed_keeps_its_promises() {
     let mut failures = Vec::new();
     let (mut operations, mut succeeded) = (0, 0);
     for seed in 0..seeds {
-        let report = run(seed, Scale::default());
+        let report = run(seed, Scale::of(seed));
         operations += report.history.operations().len();
         succeeded += report.succeeded();
         failures.extend(report.failure());
@@ -36,7 +36,7 @@ fn every_seed_keeps_its_promises() {
 #[test]
 fn the_same_seed_gives_the_same_log() {
     for seed in [1, 2, 5] {
-        let (one, other) = (run(seed, Scale::default()), run(seed, Scale::default()));
+        let (one, other) = (run(seed, Scale::of(seed)), run(seed, Scale::of(seed)));
         if one.log.hash() != other.log.hash() {
             panic!("seed {seed}: {}", one.log.first_difference(&other.log).unwrap_or_default());
         }

@@ -73,6 +73,7 @@ fn wait_for_merges(shared: &Shared) -> bool {
 }
 
 fn merge_body(shared: &Shared) {
+    shared.order_replayed();
     while shared.wait_for_merge_request() {
         let merged = merge(shared);
         shared.set_merge_failed(merged.is_err());
@@ -95,7 +96,16 @@ fn merge(shared: &Shared) -> Result<()> {
     for dropped in shared.dropped.list().iter().filter(|dropped| due(dropped)) {
         let view = shared.tables.view();
         // What was above the tables when the range was dropped has been flushed since, without it.
-        if view.range(&dropped.bounds.from, &dropped.bounds.to).next().is_none() {
+        let mut rest = view.range(&dropped.bounds.from, &dropped.bounds.to)?;
+        let mut gone = true;
+        while let Some((_, value)) = rest.next()? {
+            // Deletion markers hide nothing there, and go when they are merged to the last level.
+            if value.is_some() {
+                gone = false;
+                break;
+            }
+        }
+        if gone {
             let mut batch = Batch::new();
             batch.delete(super::dropped::Dropped::key(&dropped.bounds));
             shared.apply(&batch)?;

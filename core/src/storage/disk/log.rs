@@ -18,6 +18,9 @@ use super::frame::{Framing, HEADER_BYTES};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::storage::engine::{Batch, Lsn};
 
+/// How long a sync waits for as many waiters as the last one had. No longer than the quickest of them takes.
+const GATHER: Duration = Duration::from_micros(100);
+
 /// A file of the log.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
@@ -59,6 +62,8 @@ struct Writer {
 #[derive(Debug, Default)]
 struct Waiting {
     waiters: Vec<(Lsn, oneshot::Sender<Result<()>>)>,
+    /// How many waiters there must be before the syncing thread is woken.
+    wanted: usize,
     stop: bool,
     failed: Option<Error>,
 }
@@ -230,8 +235,11 @@ impl Log {
             let _nobody_waits = sender.send(Err(error));
         } else {
             waiting.waiters.push((lsn, sender));
+            let enough = waiting.waiters.len() >= waiting.wanted;
             drop(waiting);
-            self.wake.notify_one();
+            if enough {
+                self.wake.notify_one();
+            }
         }
         Some(receiver)
     }
@@ -239,6 +247,8 @@ impl Log {
     /// Returns when it is time to sync: for waiters or, with an interval, at least that often. False after `stop`.
     pub(super) fn wait_for_work(&self, interval: Option<Duration>) -> bool {
         let mut waiting = self.waiting.lock();
+        let before = waiting.wanted;
+        waiting.wanted = 1;
         while waiting.waiters.is_empty() && !waiting.stop {
             match interval {
                 None => self.wake.wait(&mut waiting),
@@ -246,6 +256,13 @@ impl Log {
                 Some(_) => {}
             }
         }
+        // Those who shared the last sync have just been told, and most come back at once: to go with the first of them
+        // would make the others wait for one more.
+        if waiting.waiters.len() < before && !waiting.stop {
+            waiting.wanted = before;
+            let _late = self.wake.wait_for(&mut waiting, GATHER);
+        }
+        waiting.wanted = waiting.waiters.len();
         !waiting.stop
     }
 

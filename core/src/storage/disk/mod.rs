@@ -12,6 +12,7 @@ mod log;
 mod manifest;
 mod recovery;
 mod replay;
+mod runs;
 mod scan;
 mod shared;
 mod stack;

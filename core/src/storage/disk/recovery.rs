@@ -48,8 +48,11 @@ pub(super) fn recover(path: &Path, settings: DiskSettings) -> Result<Shared> {
 /// Learns which ranges were dropped and may still have bytes in tables.
 fn remember_dropped(tables: &Tables, dropped: &Dropped) -> Result<()> {
     let keys = Dropped::keys();
-    for item in tables.view().range(&keys.from, &keys.to) {
-        let (key, _) = item?;
+    let mut remembered = tables.view().range(&keys.from, &keys.to)?;
+    while let Some((key, value)) = remembered.next()? {
+        if value.is_none() {
+            continue;
+        }
         let bounds = Dropped::of_key(&key)
             .ok_or_else(|| Error::corrupt(format!("not an engine key for a dropped range: {key:02x?}")))?;
         dropped.add(bounds, tables.persisted());

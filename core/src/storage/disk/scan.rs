@@ -1,13 +1,13 @@
 //! A scan: the memory tables and the tables on disk, merged in key order, the newest version of each key winning.
 
 use std::collections::VecDeque;
-use std::iter::Peekable;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::dropped::Dropped;
+use super::runs::Runs;
 use super::table::{Entry, MemoryTable};
 use super::tables::View;
 use crate::base::error::Result;
@@ -44,42 +44,35 @@ impl Source {
 }
 
 /// The merged entries of a range, deleted keys included as `None`.
-struct Merge<'a, I: Iterator<Item = Result<(Bytes, Bytes)>>> {
+struct Merge<'a> {
     to: &'a [u8],
     wanted: usize,
     /// Newest first.
-    sources: Vec<Source>,
-    tables: Peekable<I>,
+    memory: Vec<Source>,
+    /// Below all memory tables.
+    tables: Runs,
 }
 
-impl<I: Iterator<Item = Result<(Bytes, Bytes)>>> Merge<'_, I> {
+impl Merge<'_> {
     fn next(&mut self) -> Result<Option<(Bytes, Option<Bytes>)>> {
-        let mut least: Option<Arc<[u8]>> = None;
-        for source in &mut self.sources {
+        let mut least: Option<&Arc<[u8]>> = None;
+        for source in &mut self.memory {
             if let Some((key, _)) = source.peek(self.to, self.wanted)
-                && least.as_ref().is_none_or(|least| key < least)
+                && least.is_none_or(|least| key < least)
             {
-                least = Some(key.clone());
+                least = Some(key);
             }
         }
-        let below = match self.tables.peek() {
-            None => None,
-            Some(Ok((key, _))) => {
-                Some(least.as_deref().map_or(std::cmp::Ordering::Less, |least| (**key).cmp(least)))
-            }
-            Some(Err(error)) => return Err(error.clone()),
-        };
-        if below == Some(std::cmp::Ordering::Less) || (least.is_none() && below.is_some()) {
-            return self.tables.next().transpose().map(|item| item.map(|(key, value)| (key, Some(value))));
-        }
-        let Some(least) = least else { return Ok(None) };
-        // The tables' own key is taken where they have it, as it needs no copy.
+        let Some(least) = least.cloned() else { return self.tables.next() };
         let mut shared = None;
-        if below == Some(std::cmp::Ordering::Equal) {
-            shared = self.tables.next().transpose()?.map(|(key, _)| key);
+        match self.tables.peek().map(|key| key.cmp(&least)) {
+            Some(std::cmp::Ordering::Less) => return self.tables.next(),
+            // The tables' own key is taken where they have it, as it needs no copy.
+            Some(std::cmp::Ordering::Equal) => shared = self.tables.next()?.map(|(key, _)| key),
+            _ => {}
         }
         let mut newest = None;
-        for source in &mut self.sources {
+        for source in &mut self.memory {
             if source.chunk.front().is_some_and(|(key, _)| *key == least)
                 && let Some((_, value)) = source.chunk.pop_front()
             {
@@ -101,12 +94,10 @@ pub(super) fn page(
 ) -> Result<ScanPage> {
     let source =
         |table| Source { table, chunk: VecDeque::new(), from: Bound::Included(Arc::from(from)), done: false };
-    let mut merge = Merge {
-        to,
-        wanted: CHUNK.min(items_max.saturating_add(1)),
-        sources: memory.into_iter().map(source).collect(),
-        tables: view.range(from, to).peekable(),
-    };
+    let wanted = CHUNK.min(items_max.saturating_add(1));
+    let mut memory: Vec<Source> = memory.into_iter().map(source).collect();
+    memory.retain_mut(|source| source.peek(to, wanted).is_some());
+    let mut merge = Merge { to, wanted, memory, tables: view.range(from, to)? };
     let dropped = dropped.list();
     let mut page = ScanPage::default();
     let mut bytes = 0;

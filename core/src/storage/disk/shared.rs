@@ -110,6 +110,12 @@ impl Shared {
         }
     }
 
+    /// Puts the keys in order that recovery has put in unordered, bit by bit, as readers wait for each.
+    pub(super) fn order_replayed(&self) {
+        let active = self.stack.read().active.clone();
+        while active.order_some(CHUNK) && !self.progress.lock().stop {}
+    }
+
     fn check_open(&self) -> Result<()> {
         match self.status.load(Ordering::Acquire) {
             0 => Ok(()),

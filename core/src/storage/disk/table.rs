@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::storage::engine::{Lsn, Operation};
+use crate::storage::key::DATA;
 
 /// Enough that a few cores rarely meet, few enough that an empty table costs little.
 const SHARDS: usize = 32;
@@ -37,12 +38,29 @@ type Shard = HashTable<Slot>;
 #[derive(Debug, Default)]
 struct Index {
     ordered: BTreeSet<Arc<[u8]>>,
+    /// Keys of the data space that `ordered` lacks.
     unordered: Vec<Arc<[u8]>>,
 }
 
 impl Index {
+    fn add(&mut self, key: Arc<[u8]>) {
+        // What a node knows about itself is little, and read in order as soon as it starts.
+        if *key < [DATA][..] {
+            self.ordered.insert(key);
+        } else {
+            self.unordered.push(key);
+        }
+    }
+
     fn settle(&mut self) {
         self.ordered.extend(self.unordered.drain(..));
+    }
+
+    fn settle_before(&mut self, to: Bound<&[u8]>) {
+        let below_data = matches!(to, Bound::Excluded(to) if to <= &[DATA][..]);
+        if !below_data {
+            self.settle();
+        }
     }
 }
 
@@ -125,29 +143,37 @@ impl MemoryTable {
         self.last.fetch_max(lsn.0, Ordering::AcqRel);
     }
 
-    fn insert(&self, shard: &mut Shard, hash: u64, key: &[u8], value: Option<Bytes>) {
+    /// Puts one version in; true when new keys should be put in order.
+    fn insert(&self, shard: &mut Shard, hash: u64, key: &[u8], value: Option<Bytes>) -> bool {
         let size = value.as_ref().map_or(0, Bytes::len) as u64;
         if let Some(slot) = shard.find_mut(hash, |slot| *slot.key == *key) {
             let before = slot.value.as_ref().map_or(0, Bytes::len) as u64;
             slot.value = value;
             self.bytes.fetch_add(size.wrapping_sub(before), Ordering::Relaxed);
-            return;
+            return false;
         }
         let key: Arc<[u8]> = Arc::from(key);
         self.bytes.fetch_add(size + (key.len() + ENTRY_BYTES) as u64, Ordering::Relaxed);
         shard.insert_unique(hash, Slot { key: key.clone(), value }, |slot| self::hash(&slot.key));
         let mut index = self.index.lock();
-        index.unordered.push(key);
-        if index.unordered.len() >= UNORDERED_MAX {
-            index.settle();
-        }
+        index.add(key);
+        index.unordered.len() % UNORDERED_MAX == UNORDERED_MAX - 1
+    }
+
+    /// Puts some of the new keys in order; false when none are left.
+    pub(super) fn order_some(&self, max: usize) -> bool {
+        let mut index = self.index.lock();
+        let rest = index.unordered.len().saturating_sub(max);
+        let some = index.unordered.split_off(rest);
+        index.ordered.extend(some);
+        rest > 0
     }
 
     /// At most `max` entries from `from` up to and without `to`, in key order.
     pub(super) fn page(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, max: usize) -> Vec<Entry> {
         let keys: Vec<Arc<[u8]>> = {
             let mut index = self.index.lock();
-            index.settle();
+            index.settle_before(to);
             index.ordered.range::<[u8], _>((from, to)).take(max).cloned().collect()
         };
         keys.into_iter()
@@ -186,6 +212,7 @@ impl MemoryTable {
 impl Locked<'_> {
     /// Makes a batch visible that the log has taken as `lsn`.
     pub(super) fn insert(mut self, lsn: Lsn, operations: &[Operation]) {
+        let mut crowded = false;
         for (operation, hash) in operations.iter().zip(&self.hashes) {
             let number = shard_of(*hash);
             let Some((_, shard)) = self.guards.iter_mut().find(|(locked, _)| *locked == number) else {
@@ -193,7 +220,11 @@ impl Locked<'_> {
             };
             // Copied, as the caller's bytes may be a slice of something far larger, a network buffer or a block.
             let value = operation.value.as_ref().map(|value| Bytes::copy_from_slice(value));
-            self.table.insert(shard, *hash, &operation.key, value);
+            crowded |= self.table.insert(shard, *hash, &operation.key, value);
+        }
+        if crowded {
+            // Twice what came since, so that what recovery has left unordered goes away by and by.
+            self.table.order_some(2 * UNORDERED_MAX);
         }
         self.table.last.fetch_max(lsn.0, Ordering::AcqRel);
     }

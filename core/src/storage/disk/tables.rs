@@ -13,7 +13,7 @@ use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
 use lsm_tree::table::filter::standard_bloom;
 use lsm_tree::{
-    AbstractTree, AnyTree, Cache, Config, DescriptorTable, InternalValue, SeqNo, Tree, ValueType,
+    AbstractTree, AnyTree, Cache, Config, DescriptorTable, InternalValue, SeqNo, Tree, UserKey, ValueType,
 };
 use parking_lot::{Mutex, RwLock};
 
@@ -21,6 +21,7 @@ use super::directory::sync_directory;
 use super::dropped::Dropped;
 use super::filter::DropFilter;
 use super::manifest;
+use super::runs::{Item, Runs};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::storage::engine::Lsn;
 use crate::storage::key::{Bounds, ENGINE};
@@ -37,15 +38,14 @@ const TABLE_BYTES: u64 = 32 << 20;
 /// Greater than every other key.
 const CHECKPOINT: [u8; 2] = [ENGINE, b'z'];
 
-type Item = lsm_tree::Result<InternalValue>;
 type Find = Box<dyn Fn(&[u8]) -> lsm_tree::Result<Option<InternalValue>> + Send + Sync>;
-type Range = Box<dyn Fn(&[u8], &[u8]) -> Box<dyn Iterator<Item = Item> + Send> + Send + Sync>;
+type Scan = Box<dyn Fn(&[u8], &[u8]) -> Result<Runs> + Send + Sync>;
 
 /// The tables as they were at one moment.
 pub(super) struct View {
     // The crate does not name the type of a version, so it is held by closures.
     find: Find,
-    range: Range,
+    scan: Scan,
     pub(super) tables: usize,
     pub(super) runs: usize,
     pub(super) bytes: u64,
@@ -64,17 +64,9 @@ impl View {
         Ok(item.filter(|item| !item.is_tombstone()).map(|item| item.value.into()))
     }
 
-    /// The items from `from` up to and without `to`, in key order.
-    pub(super) fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-    ) -> impl Iterator<Item = Result<(Bytes, Bytes)>> + use<> {
-        (self.range)(from, to).filter_map(|item| match item {
-            Ok(item) if item.is_tombstone() => None,
-            Ok(item) => Some(Ok((item.key.user_key.into(), item.value.into()))),
-            Err(error) => Some(Err(table_error(error))),
-        })
+    /// The entries from `from` up to and without `to`, in key order, with deleted keys as far as tables know of them.
+    pub(super) fn range(&self, from: &[u8], to: &[u8]) -> Result<Runs> {
+        (self.scan)(from, to)
     }
 }
 
@@ -294,7 +286,7 @@ impl Tables {
 
 fn view_of(tree: &Tree) -> View {
     let version = tree.current_version();
-    let history = tree.get_version_history_lock().latest_version();
+    let scanned = version.clone();
     let (tables, runs) = (version.table_count(), version.level(0).map_or(0, |level| level.run_count()));
     let mut bytes = 0;
     for level in version.iter_levels() {
@@ -311,15 +303,31 @@ fn view_of(tree: &Tree) -> View {
         }
         Ok(None)
     });
-    let range: Range = Box::new(move |from, to| {
-        let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(from), Bound::Excluded(to));
-        Box::new(Tree::create_internal_range::<&[u8], _>(history.clone(), &bounds, NOW, None))
+    let scan: Scan = Box::new(move |from, to| {
+        let from = UserKey::from(from);
+        // Newest first: level 0 has its newest run first, and every level hides those below it.
+        let runs = scanned.iter_levels().flat_map(|level| level.iter()).filter_map(|run| {
+            let bounds = (Bound::Included(from.clone()), Bound::<UserKey>::Unbounded);
+            let (first, _) = run.range_overlap_indexes(&bounds)?;
+            if &**run.get(first)?.metadata.key_range.min() >= to {
+                return None;
+            }
+            let (run, from) = (run.clone(), from.clone());
+            let tables = (first..run.len()).filter_map(move |at| run.get(at).cloned());
+            // The end is judged entry by entry: seeking it in the index would cost as much as a short scan.
+            let entries = tables.enumerate().flat_map(move |(at, table)| {
+                let from = if at == 0 { Bound::Included(from.clone()) } else { Bound::Unbounded };
+                table.range((from, Bound::Unbounded))
+            });
+            Some(Box::new(entries) as Box<dyn Iterator<Item = Item> + Send>)
+        });
+        Runs::new(runs, to)
     });
-    View { find, range, tables, runs, bytes }
+    View { find, scan, tables, runs, bytes }
 }
 
 /// An error of the crate as one of ours.
-fn table_error(error: lsm_tree::Error) -> Error {
+pub(super) fn table_error(error: lsm_tree::Error) -> Error {
     match error {
         lsm_tree::Error::Io(error) => match error.kind() {
             // A damaged length or offset leads past the end, or nowhere.
