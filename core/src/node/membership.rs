@@ -30,6 +30,7 @@ pub(super) struct NodeTopology {
     current: watch::Sender<Option<Arc<Topology>>>,
     view: Mutex<View>,
     fetching: AtomicBool,
+    confirming: tokio::sync::Mutex<()>,
 }
 
 impl NodeTopology {
@@ -56,6 +57,7 @@ impl NodeTopology {
             current: watch::Sender::new(stored.map(Arc::new)),
             view: Mutex::default(),
             fetching: AtomicBool::new(false),
+            confirming: tokio::sync::Mutex::default(),
         })
     }
 
@@ -64,6 +66,9 @@ impl NodeTopology {
     /// # Errors
     /// `InvalidArgument` for one of another cluster, and what the engine reports.
     pub(super) async fn confirm(&self, topology: Topology) -> Result<()> {
+        // One at a time: an older one that arrives while a newer one is being synced must not overwrite it on disk, or
+        // an acceptor would come back behind what it has voted on.
+        let _turn = self.confirming.lock().await;
         if let Some(current) = self.current() {
             if current.cluster != topology.cluster {
                 let text =
