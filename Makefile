@@ -93,7 +93,7 @@ behaviour-c:
 
 # The Python package in build/.venv, with the release build that `packages` and the demonstration use too.
 python-package: setup
-	@$(VENV)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall ./python
+	@PATH="$(CURDIR)/$(VENV):$$PATH" $(VENV)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall ./python
 
 build: setup
 	@$(LANE) $@ $(MAKE) --no-print-directory BUILT= python-package node-package prefix

@@ -85,15 +85,14 @@ fn merge_body(shared: &Shared) {
 
 fn merge(shared: &Shared) -> Result<()> {
     let go_on = || !shared.progress().stop;
-    let due = |dropped: &super::dropped::Drop| dropped.lsn <= shared.flushed();
-    for dropped in shared.dropped.list().iter().filter(|dropped| due(dropped)) {
+    for dropped in shared.dropped.settled() {
         shared.tables.drop_whole(&dropped.bounds)?;
     }
     shared.tables.compact(&go_on)?;
     if shared.dropped.list().len() > DROPPED_MAX && go_on() {
         shared.tables.compact_all()?;
     }
-    for dropped in shared.dropped.list().iter().filter(|dropped| due(dropped)) {
+    for dropped in shared.dropped.settled() {
         let view = shared.tables.view();
         // What was above the tables when the range was dropped has been flushed since, without it.
         let mut rest = view.range(&dropped.bounds.from, &dropped.bounds.to)?;

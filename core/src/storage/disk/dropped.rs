@@ -1,7 +1,7 @@
 //! Ranges that were dropped as a whole and whose bytes still lie in tables.
 //! Nothing in them is ever shown or written again; compaction discards it, and then the range is forgotten.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -33,6 +33,8 @@ pub(super) struct Dropped {
     ranges: RwLock<Vec<Drop>>,
     /// Whether there are any, so that the usual case costs one load.
     any: AtomicBool,
+    /// The last batch that tables have.
+    flushed: AtomicU64,
 }
 
 impl Dropped {
@@ -69,6 +71,20 @@ impl Dropped {
 
     pub(super) fn covers(&self, key: &[u8]) -> bool {
         self.any.load(Ordering::Acquire) && self.ranges.read().iter().any(|range| range.covers(key))
+    }
+
+    /// Says that tables have everything up to this batch.
+    pub(super) fn flushed(&self, lsn: Lsn) {
+        self.flushed.fetch_max(lsn.0, Ordering::AcqRel);
+    }
+
+    /// Those that tables remember. Only what lies in them may be discarded from tables: else the last trace of the last
+    /// batch in tables could go with it, and with that the place to replay the log from.
+    pub(super) fn settled(&self) -> Vec<Drop> {
+        let flushed = Lsn(self.flushed.load(Ordering::Acquire));
+        let mut ranges = self.list();
+        ranges.retain(|range| range.lsn <= flushed);
+        ranges
     }
 
     /// All of them.

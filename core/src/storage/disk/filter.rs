@@ -25,7 +25,7 @@ impl Factory for DropFilter {
 
     fn make_filter(&self, _context: &Context) -> Box<dyn CompactionFilter> {
         // A range that is dropped during the merge is left to a later one.
-        Box::new(Ranges(self.0.list()))
+        Box::new(Ranges(self.0.settled()))
     }
 }
 

@@ -5,6 +5,7 @@
 mod background;
 mod directory;
 mod dropped;
+mod entries;
 mod file;
 mod filter;
 mod frame;

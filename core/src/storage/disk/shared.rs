@@ -1,7 +1,6 @@
 //! What the calls and the threads of an engine share: log, memory tables, tables, and the state between them.
 //! Locks are taken in this order: progress, stack, shards of a table, log.
 
-use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use super::DiskSettings;
 use super::directory::Directory;
 use super::dropped::Dropped;
+use super::entries::Entries;
 use super::log::Log;
 use super::scan;
 use super::stack::Stack;
@@ -29,8 +29,8 @@ const LOG_FACTOR: u64 = 2;
 const STALL: Duration = Duration::from_secs(10);
 /// Log files that a start may leave behind; many short runs would make each start slower.
 const SEGMENTS_MAX: usize = 8;
-/// Entries that a flush takes from a memory table at a time.
-const CHUNK: usize = 1_024;
+/// Keys that are put in order at a time after recovery.
+const ORDER: usize = 1_024;
 /// Bytes that `ingest` puts into one run.
 const INGEST_BYTES: usize = 64 << 20;
 
@@ -69,8 +69,9 @@ pub(super) struct Shared {
     progress: Mutex<Progress>,
     changed: Condvar,
     status: AtomicU8,
-    directory: Mutex<Option<Directory>>,
     torn_bytes: u64,
+    /// Dropped last: until the tables are gone, which remove files then, nobody else may open them.
+    directory: Mutex<Option<Directory>>,
 }
 
 impl Shared {
@@ -113,7 +114,7 @@ impl Shared {
     /// Puts the keys in order that recovery has put in unordered, bit by bit, as readers wait for each.
     pub(super) fn order_replayed(&self) {
         let active = self.stack.read().active.clone();
-        while active.order_some(CHUNK) && !self.progress.lock().stop {}
+        while active.order_some(ORDER) && !self.progress.lock().stop {}
     }
 
     fn check_open(&self) -> Result<()> {
@@ -336,6 +337,7 @@ impl Shared {
             flushed
         };
         self.flushed.fetch_max(last.0, Ordering::AcqRel);
+        self.dropped.flushed(last);
         self.log.release(last);
         self.notify(|progress| {
             progress.failure = None;
@@ -453,48 +455,16 @@ impl Shared {
 
     /// Brings the log to disk, marks the end as clean and gives the directory back.
     pub(super) fn finish_close(&self) -> Result<()> {
+        // Files of merged tables go now, while the lock is ours: later ones may have the same names.
+        self.tables.release();
         let synced = self.sync_log();
         let directory = self.directory.lock().take();
         synced?;
         directory.map_or(Ok(()), |directory| directory.mark_clean(self.log.applied()))
     }
 
-    /// Gives the directory back as a killed process would.
+    /// Ends every wait, as the end of the process would. The directory is given back with the last use of it.
     pub(super) fn abandon(&self) {
         self.log.abandon(&Error::new(ErrorKind::Closed, "the engine is closed"));
-        drop(self.directory.lock().take());
-    }
-}
-
-/// The entries of a memory table in key order, without those that were dropped.
-struct Entries<'a> {
-    table: &'a MemoryTable,
-    dropped: &'a Dropped,
-    chunk: std::vec::IntoIter<super::table::Entry>,
-    after: Option<Arc<[u8]>>,
-}
-
-impl<'a> Entries<'a> {
-    fn of(table: &'a MemoryTable, dropped: &'a Dropped) -> Self {
-        Self { table, dropped, chunk: Vec::new().into_iter(), after: None }
-    }
-}
-
-impl Iterator for Entries<'_> {
-    type Item = Result<(Bytes, Option<Bytes>)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some((key, value)) = self.chunk.next() {
-                if self.dropped.covers(&key) {
-                    continue;
-                }
-                return Some(Ok((Bytes::from_owner(key), value)));
-            }
-            let from = self.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let chunk = self.table.page(from, Bound::Unbounded, CHUNK);
-            self.after = Some(chunk.last()?.0.clone());
-            self.chunk = chunk.into_iter();
-        }
     }
 }

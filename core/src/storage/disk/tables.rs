@@ -210,8 +210,7 @@ impl Tables {
         self.tree
             .drop_range::<&[u8], _>(range)
             .map_err(|error| table_error(error).in_folder(&self.folder))?;
-        self.maintain();
-        self.renew();
+        self.release();
         Ok(())
     }
 
@@ -223,6 +222,12 @@ impl Tables {
         };
         self.renew();
         merged.map_err(|error| table_error(error).in_folder(&self.folder))
+    }
+
+    /// Lets go of everything but the tables as they are now.
+    pub(super) fn release(&self) {
+        self.maintain();
+        self.renew();
     }
 
     fn maintain(&self) {

@@ -438,3 +438,20 @@ fn a_dropped_range_stays_gone_and_its_space_comes_back() {
     assert!(engine.stats().table_bytes < 20_000, "{:?}", engine.stats());
     assert_eq!(engine.get(&key(7)).unwrap(), None);
 }
+
+#[test]
+fn a_range_that_only_the_log_has_as_dropped_is_not_discarded_from_tables() {
+    let (_directory, path) = killed(0..100);
+    let engine = open(&path).unwrap();
+    engine.flush().unwrap();
+    engine.drop_range(&[1], &[2]).unwrap();
+    engine.shared.tables.compact_all().unwrap();
+    drop(engine);
+    let engine = open(&path).unwrap();
+    assert_eq!(engine.get(&key(7)).unwrap(), None);
+    engine.flush().unwrap();
+    engine.shared.tables.compact_all().unwrap();
+    drop(engine);
+    let engine = open(&path).unwrap();
+    assert_eq!(engine.scan(&[1], &[2], 10, usize::MAX).unwrap().items, []);
+}
