@@ -1,9 +1,8 @@
 //! Placement: which nodes hold which partition, in which order, computed from the previous placement and the members.
 //! A pure function; the proposer of a topology runs it and everyone else takes the agreed result as data.
 //!
-//! Owners stand in distinct clouds, data centres and zones as far as there are any; within that each node's share follows
-//! its capacity to within one replica, and a change moves only what the new shares ask for. For three replicas, and for
-//! any number up to seven in a cluster of one data centre with equal zones, that is exact; see `docs/decisions`.
+//! Owners stand in distinct clouds, data centres and zones as far as there are any; within that each node's share of three
+//! replicas follows its capacity to within one, and a change moves little more than it must (docs/decisions/0009-placement.md).
 
 use std::collections::BTreeMap;
 

@@ -23,6 +23,9 @@ pub const BUCKETS_MAX: usize = 1_024;
 /// The greatest number of an epoch, which leaves the next one room.
 pub const EPOCH_MAX: u64 = 1 << 62;
 
+/// The most data centres: each lists nodes for every partition, and a topology must fit a frame.
+pub const DATA_CENTRES_MAX: usize = 16;
+
 /// The most bytes of a node's stable id.
 pub const NODE_ID_BYTES_MAX: usize = 26;
 
@@ -122,6 +125,7 @@ impl Topology {
             .zip(members)
             .map(|(number, member)| (number, Member { number, ..member }))
             .collect();
+        check_data_centres(&members)?;
         let next_node = members.keys().next_back().map_or(1, |last| last.0 + 1);
         let all: Vec<&Member> = members.values().collect();
         let topology = Self {
@@ -161,6 +165,7 @@ impl Topology {
         next.next_node = following;
         next.members.insert(number, Member { number, ..member });
         next.voters = voters::choose(&self.voters, &next.members);
+        check_data_centres(&next.members)?;
         if !self.sealed {
             let all: Vec<&Member> = next.members.values().collect();
             next.placement = place(&self.placement, &all, self.partitions);
@@ -271,6 +276,7 @@ impl Topology {
             return Err(Error::invalid("the epochs of change do not fit the partitions"));
         }
         self.check_members()?;
+        check_data_centres(&self.members)?;
         self.check_placement(partitions)?;
         self.check_buckets()
     }
@@ -379,6 +385,14 @@ impl Topology {
     }
 }
 
+fn check_data_centres(members: &BTreeMap<NodeNumber, Member>) -> Result<()> {
+    let names: BTreeSet<_> = members.values().map(|member| member.location.data_centre()).collect();
+    if names.len() > DATA_CENTRES_MAX {
+        return Err(Error::invalid(format!("{} data centres, the most is {DATA_CENTRES_MAX}", names.len())));
+    }
+    Ok(())
+}
+
 fn check_partitions(partitions: u32) -> Result<()> {
     if !partitions.is_power_of_two() || partitions > PARTITIONS_MAX {
         return Err(Error::invalid(format!(
@@ -386,4 +400,58 @@ fn check_partitions(partitions: u32) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(index: u32, location: &str, durable: bool) -> Member {
+        let location = Location::parse(location).unwrap();
+        Member { number: NodeNumber(0), id: format!("node{index}"), location, capacity: 1.0, durable }
+    }
+
+    fn founded(members: Vec<Member>, sealed: bool) -> Topology {
+        let bucket = BucketSpec::named("default", Replicas::Count(3));
+        Topology::found(ClusterId([1; 16]), [2; 16], 8, bucket, members, sealed).unwrap()
+    }
+
+    #[test]
+    fn a_joiner_owns_its_share_only_before_the_seal() {
+        let open = founded(vec![member(1, "", true)], false);
+        let (two, number) = open.with_member(member(2, "", true)).unwrap();
+        assert_eq!((number, two.epoch.number, two.share(number)), (NodeNumber(2), 2, 0.5));
+        assert!(two.changed.iter().all(|changed| *changed == two.epoch));
+        let (three, number) = two.with_seal().with_member(member(3, "", true)).unwrap();
+        assert_eq!((three.share(number), three.placement == two.placement), (0.0, true));
+        assert!(three.changed.iter().all(|changed| *changed == two.epoch));
+        assert!(three.with_member(member(3, "", true)).is_err(), "an id joins once");
+        three.validate().unwrap();
+    }
+
+    #[test]
+    fn voters_are_durable_odd_and_spread_over_zones() {
+        let mut topology = founded(vec![member(1, "dc/a", false)], false);
+        assert_eq!(topology.voters, [NodeNumber(1)]);
+        for (index, zone) in [(2, "dc/a"), (3, "dc/a"), (4, "dc/a"), (5, "dc/b"), (6, "dc/c")] {
+            topology = topology.with_member(member(index, zone, true)).unwrap().0;
+            assert!(!topology.voters.contains(&NodeNumber(1)), "memory nodes do not vote");
+            assert_eq!(topology.voters.len() % 2, 1);
+        }
+        assert_eq!(topology.voters, [2, 3, 4, 5, 6].map(NodeNumber));
+        topology = topology.with_member(member(7, "dc/d", true)).unwrap().0;
+        assert_eq!(
+            topology.voters,
+            [2, 3, 5, 6, 7].map(NodeNumber),
+            "one voter moves to a zone that has none"
+        );
+    }
+
+    #[test]
+    fn data_centres_are_bounded() {
+        let sixteen = (0..16).map(|n| member(n, &format!("dc{n}/a"), true)).collect();
+        let topology = founded(sixteen, false);
+        assert!(topology.with_member(member(16, "dc16/a", true)).is_err());
+        topology.with_member(member(16, "dc3/b", true)).unwrap().0.validate().unwrap();
+    }
 }
