@@ -209,7 +209,7 @@ pub trait Engine: Send + Sync + fmt::Debug {
     fn scan(&self, from: &[u8], to: &[u8], items_max: usize, bytes_max: usize) -> Result<ScanPage>;
 
     /// Loads many items, sorted by key and without repetition, past the log; on disk when it returns. Whoever writes the
-    /// same keys meanwhile may win or lose. A crash in the middle leaves all or nothing.
+    /// same keys meanwhile may win or lose. A crash in the middle leaves a prefix of them.
     ///
     /// # Errors
     /// `InvalidArgument` for items out of order (nothing is loaded), and as `apply`.
