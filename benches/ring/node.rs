@@ -36,6 +36,9 @@ pub(crate) async fn seal(address: &str, members: u8) -> Arc<Topology> {
     let env = Env::system(tokio::runtime::Handle::current()).unwrap();
     let client = Client::connect(&format!("ringkeep://{address}"), env).await.unwrap();
     client.default_bucket().put("first", "write").await.unwrap();
-    client.default_bucket().put("second", "write").w(members.into()).await.unwrap();
+    // Members that have just joined hear each other's addresses with the next announcement.
+    while let Err(error) = client.default_bucket().put("second", "write").w(members.into()).await {
+        assert!(error.retryable(), "{error}");
+    }
     client.topology().unwrap()
 }
