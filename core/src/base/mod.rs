@@ -3,11 +3,15 @@
 
 pub mod env;
 pub mod error;
+pub mod events;
 pub mod hlc;
 pub mod ids;
+pub mod refusals;
 pub mod settings;
 
 pub use env::{Deadline, Env};
 pub use error::{Error, ErrorKind, Result};
+pub use events::{Event, EventKind, EventPage, Events};
 pub use ids::{Actor, BucketId, ClusterId, CopyNumber, Dot, Epoch, NodeNumber, PartitionId, Time};
+pub use refusals::Refusals;
 pub use settings::Settings;

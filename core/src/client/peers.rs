@@ -1,6 +1,6 @@
 //! Members by number: where each is reached, and which of them failed so lately that others are asked first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,13 +22,14 @@ pub struct Peers {
     pool: Arc<Pool>,
     addresses: RwLock<BTreeMap<NodeNumber, Arc<str>>>,
     avoided: Arc<RwLock<BTreeMap<NodeNumber, Deadline>>>,
+    down: RwLock<BTreeSet<NodeNumber>>,
 }
 
 impl Peers {
     /// Nobody yet.
     #[must_use]
     pub fn new(env: Env, pool: Arc<Pool>) -> Self {
-        Self { env, pool, addresses: RwLock::default(), avoided: Arc::default() }
+        Self { env, pool, addresses: RwLock::default(), avoided: Arc::default(), down: RwLock::default() }
     }
 
     /// The connections underneath.
@@ -56,6 +57,23 @@ impl Peers {
     #[must_use]
     pub fn addresses(&self) -> Vec<(NodeNumber, Arc<str>)> {
         self.addresses.read().iter().map(|(node, address)| (*node, Arc::clone(address))).collect()
+    }
+
+    /// Says which members count as down: this node and enough others suspect them.
+    pub fn set_down(&self, down: BTreeSet<NodeNumber>) {
+        *self.down.write() = down;
+    }
+
+    /// Whether a member counts as down. Steers whom requests go to; never who owns what.
+    #[must_use]
+    pub fn is_down(&self, node: NodeNumber) -> bool {
+        self.down.read().contains(&node)
+    }
+
+    /// Whether a member can be expected to answer: neither down nor failed lately.
+    #[must_use]
+    pub fn is_healthy(&self, node: NodeNumber) -> bool {
+        !self.is_down(node) && !self.avoided(node)
     }
 
     /// Whether a member failed lately and others should be asked first.

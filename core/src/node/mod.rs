@@ -20,7 +20,9 @@ use tokio::sync::{Notify, watch};
 
 use crate::base::env::{BoxFuture, Env};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::events::Events;
 use crate::base::hlc::Hlc;
+use crate::base::refusals::Refusals;
 use crate::base::settings::Settings;
 use crate::client::{Peers, Router, TopologySource};
 use crate::coordinator::Coordinator;
@@ -131,6 +133,8 @@ pub(crate) struct NodeCore {
     peers: Arc<Peers>,
     router: Router,
     missed: Arc<Missed>,
+    events: Arc<Events>,
+    refusals: Arc<Refusals>,
     serving: OnceLock<Serving>,
     address: OnceLock<String>,
     gate: Arc<Gate>,

@@ -101,6 +101,8 @@ async fn build(
             peers,
             router,
             missed: Arc::new(Missed::default()),
+            events: Arc::default(),
+            refusals: Arc::default(),
             serving: OnceLock::new(),
             address: OnceLock::new(),
             gate: Arc::new(Gate::default()),

@@ -74,7 +74,7 @@ impl NodeCore {
         let stats = self.engine.stats();
         #[expect(clippy::cast_precision_loss, reason = "a gauge needs 53 bits at the most")]
         let gauge = |value: u64| value as f64;
-        vec![
+        let mut metrics = vec![
             ("engine_memory_bytes".to_owned(), gauge(stats.memory_bytes)),
             ("engine_log_bytes".to_owned(), gauge(stats.log_bytes)),
             ("engine_table_bytes".to_owned(), gauge(stats.table_bytes)),
@@ -83,7 +83,11 @@ impl NodeCore {
             ("engine_background_failures".to_owned(), gauge(stats.background_failures)),
             ("copies_unsettled".to_owned(), gauge(self.unsettled() as u64)),
             ("topology_epoch".to_owned(), gauge(self.topology.current().map_or(0, |t| t.epoch.number))),
-        ]
+            ("events".to_owned(), gauge(self.events.last())),
+        ];
+        let refused = self.refusals.counts();
+        metrics.extend(refused.into_iter().map(|(what, count)| (format!("refused_{what}"), gauge(count))));
+        metrics
     }
 }
 
