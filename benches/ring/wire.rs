@@ -44,6 +44,7 @@ impl Asked {
             bucket: BucketId(0),
             partition: topology.partition_of(BucketId(0), &key),
             epoch: topology.epoch,
+            sloppy: false,
         });
         let need = if self.operation == Operation::GetOne { Need::Count(1) } else { Need::Default };
         let timeout_ms = u32::try_from(TIMEOUT.as_millis()).unwrap();

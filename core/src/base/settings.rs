@@ -74,6 +74,9 @@ pub struct Settings {
     pub siblings_max: u32,
     /// Entries above which a coordinated write truncates the oldest of a clock (forced truncation).
     pub clock_entries_max: u32,
+    /// Most bytes that this node holds in the place of owners that are away; above it new sloppy writes are refused here.
+    /// Hours of writes of a node that is away, on a disk that is sized for what the node owns.
+    pub fallback_bytes_max: u64,
     /// Most bytes of a frame, checked before anything is allocated for it.
     pub frame_bytes_max: u32,
     /// Most bytes under way to one peer before requests are refused as `Overloaded`.
@@ -118,6 +121,7 @@ impl Default for Settings {
             record_bytes_max: (16 << 20) - (64 << 10),
             siblings_max: 100,
             clock_entries_max: 128,
+            fallback_bytes_max: 1 << 30,
             frame_bytes_max: 16 << 20,
             peer_bytes_in_flight_max: 64 << 20,
             requests_in_flight_max: 65_536,
@@ -219,6 +223,7 @@ impl Settings {
         range("record_bytes_max", self.record_bytes_max.into(), 1_024, (16 << 20) - (64 << 10));
         range("siblings_max", self.siblings_max.into(), 1, 10_000);
         range("clock_entries_max", self.clock_entries_max.into(), 16, 4_096);
+        range("fallback_bytes_max", self.fallback_bytes_max, 0, 1 << 50);
         range("frame_bytes_max", self.frame_bytes_max.into(), 1 << 20, 16 << 20);
         range("peer_bytes_in_flight_max", self.peer_bytes_in_flight_max, 1 << 20, 1 << 40);
         range("requests_in_flight_max", self.requests_in_flight_max.into(), 1, 1 << 20);

@@ -10,6 +10,6 @@ mod source;
 pub use peers::Peers;
 pub use pool::{Introduce, Pool};
 pub use request::{Caller, ReadRequest, ScanRequest, ScannedPage, WriteRequest, Written};
-pub use router::{Router, level_of, need_of};
+pub use router::{Routed, Router, level_of, need_of};
 pub use source::TopologySource;
 pub(crate) use source::{current, no_cluster};

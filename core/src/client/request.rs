@@ -26,6 +26,8 @@ pub struct ReadRequest {
     pub key: Bytes,
     /// The owners that must answer.
     pub level: Level,
+    /// Whether fallbacks count.
+    pub sloppy: bool,
     /// When it must have ended.
     pub deadline: Deadline,
     /// Whose thread polls first.
@@ -47,6 +49,8 @@ pub struct WriteRequest {
     pub context: Option<Clock>,
     /// The owners that must have stored it.
     pub level: Level,
+    /// Whether fallbacks count.
+    pub sloppy: bool,
     /// The greatest clock that the writer's handle has been told.
     pub floor: Time,
     /// When it must have ended.
@@ -87,6 +91,8 @@ pub struct ScanRequest {
     pub items_max: u32,
     /// The owners of each partition that must answer.
     pub level: Level,
+    /// Whether fallbacks count.
+    pub sloppy: bool,
     /// When it must have ended.
     pub deadline: Deadline,
     /// Whose thread polls first.

@@ -11,9 +11,9 @@ use super::request::{ReadRequest, ScanRequest, ScannedPage, WriteRequest, Writte
 use super::source::{TopologySource, current};
 use crate::base::env::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::ids::{BucketId, Epoch, NodeNumber, Time};
+use crate::base::ids::{BucketId, Epoch, NodeNumber, PartitionId, Time};
 use crate::causality::{Clock, encoding};
-use crate::ring::{Consistency, Level, Topology};
+use crate::ring::{BucketSpec, Consistency, Level, Topology};
 use crate::wire::{Need, Request, Response, Route};
 
 /// Rounds over all owners before an operation gives up: each but the last may only have taught a newer topology.
@@ -29,6 +29,39 @@ pub struct Router {
     source: Arc<dyn TopologySource>,
     data_centre: Option<String>,
     try_timeout: Duration,
+}
+
+/// Where an operation ended.
+#[derive(Clone, Debug)]
+pub enum Routed<T> {
+    /// A member coordinated it.
+    Answered(T),
+    /// It is the turn of the node that asks: every member before it in the order has failed.
+    Mine,
+}
+
+impl<T> Routed<T> {
+    /// The answer that a client gets, which is no member itself.
+    ///
+    /// # Errors
+    /// `Internal`, if the router took it for one.
+    pub fn answered(self) -> Result<T> {
+        match self {
+            Self::Answered(answer) => Ok(answer),
+            Self::Mine => Err(Error::new(ErrorKind::Internal, "a client was taken for a member")),
+        }
+    }
+}
+
+/// An operation on a key as routing sees it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    bucket: BucketId,
+    key: &'a [u8],
+    deadline: Deadline,
+    sloppy: bool,
+    idempotent: bool,
+    me: Option<NodeNumber>,
 }
 
 /// What one member made of a request.
@@ -51,29 +84,42 @@ impl Router {
         Self { env, peers, source, data_centre, try_timeout }
     }
 
-    /// Reads the record of a key, encoded, through one of its owners.
+    /// Reads the record of a key, encoded, through one of its owners, or for a sloppy read one of its fallbacks; `me` is
+    /// the member that asks, if it may coordinate the read itself.
     ///
     /// # Errors
-    /// That of the last owner tried.
-    pub async fn read(&self, request: &ReadRequest) -> Result<(Option<Bytes>, Time)> {
+    /// That of the last member tried.
+    pub async fn read(
+        &self,
+        request: &ReadRequest,
+        me: Option<NodeNumber>,
+    ) -> Result<Routed<(Option<Bytes>, Time)>> {
         let make = |route: Route, deadline: Deadline| Request::Read {
             route,
             key: request.key.clone(),
             need: need_of(request.level),
             timeout_ms: timeout_ms(deadline),
         };
-        let response = self.route(request.bucket, &request.key, request.deadline, true, &make).await?;
-        match response {
-            Response::Record { record, now } => Ok((record, now)),
-            other => Err(unexpected(&other)),
+        let asked = Asked {
+            bucket: request.bucket,
+            key: &request.key,
+            deadline: request.deadline,
+            sloppy: request.sloppy,
+            idempotent: true,
+            me,
+        };
+        match self.route(&asked, &make).await? {
+            None => Ok(Routed::Mine),
+            Some(Response::Record { record, now }) => Ok(Routed::Answered((record, now))),
+            Some(other) => Err(unexpected(&other)),
         }
     }
 
-    /// Writes a key through one of its owners.
+    /// Writes a key through one of its owners, or for a sloppy write one of its fallbacks; `me` as for `read`.
     ///
     /// # Errors
-    /// That of the last owner tried; `maybe_applied` if any of them may have stored it.
-    pub async fn write(&self, request: &WriteRequest) -> Result<Written> {
+    /// That of the last member tried; `maybe_applied` if any of them may have stored it.
+    pub async fn write(&self, request: &WriteRequest, me: Option<NodeNumber>) -> Result<Routed<Written>> {
         let make = |route: Route, deadline: Deadline| Request::Write {
             route,
             key: request.key.clone(),
@@ -84,16 +130,24 @@ impl Router {
             floor: request.floor,
             timeout_ms: timeout_ms(deadline),
         };
-        let response = self.route(request.bucket, &request.key, request.deadline, false, &make).await?;
-        match response {
-            Response::Written { dot, clock, owners, fallbacks, now } => Ok(Written {
+        let asked = Asked {
+            bucket: request.bucket,
+            key: &request.key,
+            deadline: request.deadline,
+            sloppy: request.sloppy,
+            idempotent: false,
+            me,
+        };
+        match self.route(&asked, &make).await? {
+            None => Ok(Routed::Mine),
+            Some(Response::Written { dot, clock, owners, fallbacks, now }) => Ok(Routed::Answered(Written {
                 dot,
                 clock: Clock::decode(&clock)?,
                 owners: owners.into(),
                 fallbacks: fallbacks.into(),
                 now,
-            }),
-            other => Err(unexpected(&other).maybe_applied_if(true)),
+            })),
+            Some(other) => Err(unexpected(&other).maybe_applied_if(true)),
         }
     }
 
@@ -118,6 +172,7 @@ impl Router {
                 need: need_of(request.level),
                 timeout_ms: timeout_ms(deadline),
                 values: true,
+                sloppy: request.sloppy,
             };
             match self.peers.call(node, scan, deadline).await {
                 Ok(Response::Page { items, more, now }) => return decode_page(items, more, now),
@@ -132,26 +187,27 @@ impl Router {
         Err(last_error.unwrap_or_else(|| Error::new(ErrorKind::QuorumUnavailable, "no member is known")))
     }
 
+    /// Tries members in order until one answers; none: it is the turn of the member that asks.
     async fn route(
         &self,
-        bucket: BucketId,
-        key: &[u8],
-        deadline: Deadline,
-        idempotent: bool,
+        asked: &Asked<'_>,
         make: &(dyn Fn(Route, Deadline) -> Request + Send + Sync),
-    ) -> Result<Response> {
+    ) -> Result<Option<Response>> {
+        let Asked { bucket, key, deadline, sloppy, idempotent, me } = *asked;
         let mut last_error = None;
         for round in 0..ROUNDS {
             let topology = current(self.source.as_ref())?;
             let partition = topology.partition_of(bucket, key);
             let spec = topology.buckets.get(&bucket).ok_or_else(|| gone(bucket))?;
-            let route = Route { bucket, partition, epoch: topology.epoch };
-            let owners = topology.owners(partition, &spec.n);
+            let route = Route { bucket, partition, epoch: topology.epoch, sloppy };
             let mut newer = None;
-            for node in self.in_order(&topology, owners.iter().copied()) {
+            for node in self.coordinators(&topology, partition, spec, asked) {
+                if Some(node) == me {
+                    return Ok(None);
+                }
                 let attempt = self.attempt(deadline, idempotent);
                 match self.attempt_at(node, make(route, attempt), attempt, idempotent).await {
-                    Tried::Answer(response) => return Ok(response),
+                    Tried::Answer(response) => return Ok(Some(response)),
                     Tried::Failed(error) => return Err(error),
                     Tried::Again { error, newer: heard } => {
                         last_error = Some(error);
@@ -198,6 +254,23 @@ impl Router {
                 if applied { Tried::Failed(error) } else { Tried::Again { error, newer: None } }
             }
         }
+    }
+
+    /// Who may coordinate a request, in the order to try them: healthy owners, healthy fallbacks if it is sloppy, and
+    /// then those that will hardly answer.
+    fn coordinators(
+        &self,
+        topology: &Topology,
+        partition: PartitionId,
+        bucket: &BucketSpec,
+        asked: &Asked<'_>,
+    ) -> Vec<NodeNumber> {
+        let mut nodes = self.in_order(topology, topology.owners(partition, &bucket.n).into_iter());
+        if asked.sloppy {
+            nodes.extend(self.in_order(topology, topology.fallbacks(partition, &bucket.n).into_iter()));
+            nodes.sort_by_key(|node| Some(*node) != asked.me && !self.peers.is_healthy(*node));
+        }
+        nodes
     }
 
     /// Members of the own data centre first, those that failed lately last.

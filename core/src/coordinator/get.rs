@@ -11,14 +11,15 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::put::refusal;
-use super::quorum::{Progress, Requirement, Tally};
-use super::{Coordinator, Place};
-use crate::base::env::Deadline;
+use super::quorum::Requirement;
+use super::tally::{Progress, Tally};
+use super::{Asking, Coordinator, Place};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{NodeNumber, Time};
 use crate::causality::{Record, RecordHash, encoding};
 use crate::client::ReadRequest;
-use crate::replica::Refusal;
+use crate::replica::{Holder, Refusal};
+use crate::ring::preference::Nodes;
 use crate::wire::{Request, Response};
 
 /// How long the first replicas asked may take before the others are asked too: past the slow end of a data centre's
@@ -46,17 +47,16 @@ impl Held {
 type Replies = BTreeMap<NodeNumber, Held>;
 
 impl Coordinator {
-    /// Coordinates a read; this node must be an owner. Gives the merged record and this node's clock.
+    /// Coordinates a read; this node must be an owner, or in a sloppy read a fallback. Gives the merged record and this node's clock.
     ///
     /// # Errors
     /// `QuorumUnavailable`, `Timeout`, `Corruption`, …
     pub async fn get(&self, request: &ReadRequest) -> Result<(Option<Bytes>, Time)> {
-        let place = self.place(request.bucket, &request.key)?;
+        let place = self.place(request.bucket, &request.key, request.sloppy)?;
         let me = self.me();
-        let requirement =
-            Requirement::of("r", request.level, &place.topology, place.spec(), place.partition, me)?;
+        let requirement = self.requirement("r", request.level, &place)?;
         let own = self.read_here(&place, request).await?;
-        let counts = self.replica.counts(place.partition);
+        let counts = self.replica.counts(place.copy);
         if counts && requirement.met_by(&[me]) {
             return Ok((own, self.replica.now()));
         }
@@ -73,16 +73,16 @@ impl Coordinator {
     }
 
     async fn read_here(&self, place: &Place, request: &ReadRequest) -> Result<Option<Bytes>> {
-        match self.replica.read_cached(place.partition, request.bucket, &request.key) {
+        match self.replica.read_cached(place.copy, request.bucket, &request.key) {
             Some(found) => Ok(found),
             None => {
                 Self::leave_event_loop(request.caller).await;
-                self.replica.read(place.partition, request.bucket, &request.key)
+                self.replica.read(place.copy, request.bucket, &request.key)
             }
         }
     }
 
-    /// Asks owners for digests until the level is met: first as many as are needed, then, when one fails or is slow, all.
+    /// Asks replicas for digests until the level is met: first as many as are needed, then, when one fails or is slow, all.
     async fn ask(
         &self,
         place: &Place,
@@ -92,24 +92,26 @@ impl Coordinator {
     ) -> Result<Replies> {
         let me = self.me();
         let (sender, receiver) = oneshot::channel();
-        let mut waiting: Vec<NodeNumber> = requirement.owners().filter(|owner| *owner != me).collect();
-        waiting.sort_by_key(|owner| self.peers.avoided(*owner));
-        let needed =
-            requirement.needed() - usize::from(own.is_some() && requirement.owners().any(|o| o == me));
+        let mut tally = Tally::new(requirement.clone());
+        if place.copy.holder == Holder::Fallback {
+            tally.asks(me);
+        }
+        let fallbacks = tally.next_fallbacks();
+        let mut waiting: Vec<NodeNumber> =
+            requirement.owners().chain(fallbacks).filter(|node| *node != me).collect();
+        waiting.sort_by_key(|node| !self.peers.is_healthy(*node));
+        let needed = requirement.needed() - usize::from(own.is_some() && requirement.includes(me));
         let later = waiting.split_off(needed.min(waiting.len()));
+        let fetch = Request::Fetch { route: place.route(), key: request.key.clone(), full: false };
         let round = Arc::new(ReadRound {
-            state: Mutex::new(ReadState {
-                tally: Tally::new(requirement.clone()),
-                replies: Replies::new(),
-                finish: Some(sender),
-            }),
+            asking: self.ask_replicas(fetch, request.deadline),
+            state: Mutex::new(ReadState { tally, replies: Replies::new(), finish: Some(sender) }),
             failed: tokio::sync::Notify::new(),
         });
         if let Some(own) = own {
             round.take_held(me, own);
         }
-        let deadline = self.peer_deadline(request.deadline);
-        self.fetch_digests(place, request, &round, &waiting, deadline);
+        round.send(waiting);
         let mut receiver = std::pin::pin!(receiver);
         let mut hedge = std::pin::pin!(async {
             tokio::select! {
@@ -117,7 +119,7 @@ impl Coordinator {
                 () = round.failed.notified() => {}
                 () = self.env.sleep(HEDGE) => {}
             }
-            self.fetch_digests(place, request, &round, &later, deadline);
+            round.send(later);
             std::future::pending::<()>().await;
         });
         // Pinned here and handed on by reference: each move would be room for one more copy in the future of every get.
@@ -132,21 +134,6 @@ impl Coordinator {
         match ended {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(round.state.lock().tally.timeout("r")),
-        }
-    }
-
-    fn fetch_digests(
-        &self,
-        place: &Place,
-        request: &ReadRequest,
-        round: &Arc<ReadRound>,
-        owners: &[NodeNumber],
-        deadline: Deadline,
-    ) {
-        for owner in owners.iter().copied() {
-            let fetch = Request::Fetch { route: place.route(), key: request.key.clone(), full: false };
-            let round = Arc::clone(round);
-            self.peers.submit(owner, fetch, deadline, Box::new(move |reply| round.take(owner, reply)));
         }
     }
 
@@ -238,7 +225,7 @@ impl Coordinator {
         }
         if !holders.contains(&me) {
             self.merge_merged(place, request, record).await?;
-            if self.replica.counts(place.partition) {
+            if self.replica.counts(place.copy) {
                 round.advance(me, Ok(()));
             }
         }
@@ -250,7 +237,7 @@ impl Coordinator {
 
     async fn merge_merged(&self, place: &Place, request: &ReadRequest, record: &Bytes) -> Result<()> {
         loop {
-            match self.replica.merge(place.partition, request.bucket, &request.key, record) {
+            match self.replica.merge(place.copy, request.bucket, &request.key, record) {
                 Ok(merged) => return self.acknowledged(merged.lsn, request.deadline).await,
                 Err(Refusal::Error(error)) => return Err(error),
                 Err(Refusal::Lease(needed)) => self.lease.extend(needed).await?,
@@ -261,9 +248,10 @@ impl Coordinator {
     /// Sends a merged record to the owners that lack it, without waiting.
     fn mend_behind(&self, place: &Place, request: &ReadRequest, record: &Bytes, holders: &[NodeNumber]) {
         let me = self.me();
-        if !holders.contains(&me) {
+        let owner = place.copy.holder == Holder::Owner;
+        if owner && !holders.contains(&me) {
             // What fails here is mended by the next read or exchange.
-            let _mended = self.replica.merge(place.partition, request.bucket, &request.key, record);
+            let _mended = self.replica.merge(place.copy, request.bucket, &request.key, record);
         }
         let deadline = self.env.deadline(self.peer_timeout);
         for owner in place.owners.iter().copied().filter(|o| *o != me && !holders.contains(o)) {
@@ -273,9 +261,10 @@ impl Coordinator {
                 captured: self.replica.now(),
                 record: record.clone(),
             };
-            let (missed, partition) = (Arc::clone(&self.missed), place.partition);
+            let (missed, partition, holder) = (Arc::clone(&self.missed), place.partition, place.copy.holder);
             let done = Box::new(move |reply: Result<Response>| {
-                if !matches!(reply, Ok(Response::Applied { .. })) {
+                // Only an owner can pay the debt: a fallback's copy is drained.
+                if holder == Holder::Owner && !matches!(reply, Ok(Response::Applied { .. })) {
                     missed.note(owner, partition);
                 }
             });
@@ -297,6 +286,7 @@ fn unreachable_answer() -> Result<Result<Replies>, oneshot::error::RecvError> {
 
 /// The digests of one read.
 struct ReadRound {
+    asking: Asking,
     state: Mutex<ReadState>,
     failed: tokio::sync::Notify,
 }
@@ -315,19 +305,29 @@ impl ReadRound {
         state.advance(progress);
     }
 
-    fn take(&self, node: NodeNumber, reply: Result<Response>) {
-        match reply.and_then(Response::into_result) {
-            Ok(Response::Digest { hash, .. }) => self.take_held(node, Held::Hash(hash.map(RecordHash))),
-            Ok(other) => self.fail(node, refusal(&other)),
-            Err(error) => self.fail(node, error.message().to_owned()),
+    fn send(self: &Arc<Self>, nodes: impl IntoIterator<Item = NodeNumber>) {
+        for node in nodes {
+            let round = Arc::clone(self);
+            self.asking.ask(node, Box::new(move |reply| round.take(node, reply)));
         }
     }
 
-    fn fail(&self, node: NodeNumber, reason: String) {
+    fn take(self: &Arc<Self>, node: NodeNumber, reply: Result<Response>) {
+        match reply.and_then(Response::into_result) {
+            Ok(Response::Digest { hash, .. }) => self.take_held(node, Held::Hash(hash.map(RecordHash))),
+            // Outside the lock: a node without an address fails before `send` returns.
+            Ok(other) => self.send(self.fail(node, refusal(&other))),
+            Err(error) => self.send(self.fail(node, error.message().to_owned())),
+        }
+    }
+
+    /// Counts a failure, and gives the fallbacks to ask instead.
+    fn fail(&self, node: NodeNumber, reason: String) -> Nodes {
         let mut state = self.state.lock();
         let progress = state.tally.failed(node, reason, false);
         state.advance(progress);
         self.failed.notify_one();
+        if state.finish.is_some() { state.tally.next_fallbacks() } else { Nodes::new() }
     }
 }
 

@@ -5,6 +5,7 @@ mod get;
 mod put;
 pub mod quorum;
 mod scan;
+pub mod tally;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +15,12 @@ use crate::base::env::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{BucketId, NodeNumber, PartitionId};
 use crate::client::{Caller, Peers, TopologySource};
-use crate::replica::{Lease, Missed, Replica};
+use crate::replica::{CopyId, Holder, Lease, Missed, Replica};
 use crate::ring::preference::Nodes;
-use crate::ring::{BucketSpec, Topology};
+use crate::ring::{BucketSpec, Level, Topology};
 use crate::storage::{Engine, Lsn};
-use crate::wire::Route;
+use crate::wire::{Done, Request, Route};
+use quorum::Requirement;
 
 /// Coordinates requests at a node.
 #[derive(Debug)]
@@ -60,6 +62,10 @@ struct Place {
     bucket: BucketId,
     partition: PartitionId,
     owners: Nodes,
+    /// Whether fallbacks take part.
+    sloppy: bool,
+    /// The copy of this node that serves the key.
+    copy: CopyId,
 }
 
 impl Place {
@@ -71,7 +77,8 @@ impl Place {
     }
 
     fn route(&self) -> Route {
-        Route { bucket: self.bucket, partition: self.partition, epoch: self.topology.epoch }
+        let Self { bucket, partition, sloppy, .. } = *self;
+        Route { bucket, partition, epoch: self.topology.epoch, sloppy }
     }
 }
 
@@ -83,26 +90,49 @@ impl Coordinator {
         Self { env, replica, peers, source, missed, lease, peer_timeout, clock_skew_max_ms }
     }
 
-    /// Whether this node is an owner of a key, and may coordinate it.
+    /// As what this node may coordinate a key: as an owner, or a sloppy request as a fallback; none: not at all.
     ///
     /// # Errors
     /// `NoSuchBucket`, or `QuorumUnavailable` before there is a topology.
-    pub fn owns(&self, bucket: BucketId, key: &[u8]) -> Result<bool> {
+    pub fn holds(&self, bucket: BucketId, key: &[u8], sloppy: bool) -> Result<Option<Holder>> {
         let topology = crate::client::current(self.source.as_ref())?;
         let spec = topology.buckets.get(&bucket).ok_or_else(|| no_such_bucket(bucket))?;
-        Ok(topology.owners(topology.partition_of(bucket, key), &spec.n).contains(&self.me()))
+        Ok(Holder::of(self.me(), &topology, topology.partition_of(bucket, key), &spec.n, sloppy))
     }
 
     fn me(&self) -> NodeNumber {
         self.replica.number()
     }
 
-    fn place(&self, bucket: BucketId, key: &[u8]) -> Result<Place> {
+    fn place(&self, bucket: BucketId, key: &[u8], sloppy: bool) -> Result<Place> {
         let topology = crate::client::current(self.source.as_ref())?;
         let spec = topology.buckets.get(&bucket).ok_or_else(|| no_such_bucket(bucket))?;
         let partition = topology.partition_of(bucket, key);
         let owners = topology.owners(partition, &spec.n);
-        Ok(Place { topology, bucket, partition, owners })
+        let copy = match Holder::of(self.me(), &topology, partition, &spec.n, sloppy) {
+            Some(holder) => CopyId { partition, holder },
+            None => partition.into(),
+        };
+        Ok(Place { topology, bucket, partition, owners, sloppy, copy })
+    }
+
+    /// What a level asks of a key's owners, and in a sloppy request of the fallbacks that this node thinks healthy.
+    fn requirement(&self, name: &str, level: Level, place: &Place) -> Result<Requirement> {
+        let me = self.me();
+        let (topology, spec) = (place.topology.as_ref(), place.spec());
+        let strict = Requirement::of(name, level, topology, spec, place.partition, me)?;
+        if !place.sloppy {
+            return Ok(strict);
+        }
+        level.check_sloppy()?;
+        let healthy = |node| node == me || self.peers.is_healthy(node);
+        Ok(strict.or_fallbacks(level, topology, spec, place.partition, healthy))
+    }
+
+    /// One request to several replicas, of which some are asked only when others fail.
+    fn ask_replicas(&self, request: Request, deadline: Deadline) -> Asking {
+        let (env, peers) = (self.env.clone(), Arc::clone(&self.peers));
+        Asking { env, peers, request, deadline, peer_timeout: self.peer_timeout }
     }
 
     fn peer_deadline(&self, deadline: Deadline) -> Deadline {
@@ -120,6 +150,23 @@ impl Coordinator {
     async fn acknowledged(&self, lsn: Lsn, deadline: Deadline) -> Result<()> {
         let engine: &dyn Engine = self.replica.engine().as_ref();
         deadline.limit(engine.acknowledged(lsn)).await.map_err(|error| error.maybe_applied_if(true))?
+    }
+}
+
+/// A request that goes to several replicas.
+struct Asking {
+    env: Env,
+    peers: Arc<Peers>,
+    request: Request,
+    deadline: Deadline,
+    peer_timeout: Duration,
+}
+
+impl Asking {
+    /// Asks one of them; `done` may run before this returns.
+    fn ask(&self, node: NodeNumber, done: Done) {
+        let deadline = self.deadline.min(self.env.deadline(self.peer_timeout));
+        self.peers.submit(node, self.request.clone(), deadline, done);
     }
 }
 

@@ -7,17 +7,19 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::quorum::{Progress, Requirement, Tally};
-use super::{Coordinator, Place};
+use super::quorum::Requirement;
+use super::tally::{Progress, Tally};
+use super::{Asking, Coordinator, Place};
 use crate::base::env::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::ids::{Dot, NodeNumber, PartitionId, Time};
+use crate::base::ids::{Dot, NodeNumber, Time};
 use crate::base::settings::Durability;
 use crate::causality::Payload;
 use crate::causality::blind::remint;
 use crate::client::{WriteRequest, Written};
-use crate::replica::{Basis, Mint, Minted, Missed, Refusal};
+use crate::replica::{Basis, CopyId, Holder, Mint, Minted, Missed, Refusal};
 use crate::ring::Resolver;
+use crate::ring::preference::Nodes;
 use crate::wire::{Change, Expiry, Request, Response};
 
 /// The greatest winners that owners named, with the owner that named each.
@@ -26,20 +28,19 @@ type Winners = SmallVec<[(NodeNumber, Dot); 4]>;
 /// How a round over the owners ended.
 struct Stored {
     owners: usize,
+    fallbacks: usize,
     winners: Winners,
 }
 
 impl Coordinator {
-    /// Coordinates a write; this node must be an owner.
+    /// Coordinates a write; this node must be an owner, or in a sloppy write a fallback.
     ///
     /// # Errors
     /// `QuorumUnavailable`, `Timeout`, `TooManySiblings`, `ClockSkew`, `StorageFull`, …; `maybe_applied` is false only
     /// if nothing was minted.
     pub async fn put(&self, request: &WriteRequest) -> Result<Written> {
-        let place = self.place(request.bucket, &request.key)?;
-        let me = self.me();
-        let requirement =
-            Requirement::of("w", request.level, &place.topology, place.spec(), place.partition, me)?;
+        let place = self.place(request.bucket, &request.key, request.sloppy)?;
+        let requirement = self.requirement("w", request.level, &place)?;
         self.check_floor(request.floor)?;
         let mint = self.mint_of(request, &place);
         let blind = request.context.is_none() && place.spec().resolver == Resolver::Lww;
@@ -77,7 +78,7 @@ impl Coordinator {
             dot: minted.dot,
             clock: minted.clock,
             owners: u32::try_from(stored.owners).unwrap_or(u32::MAX),
-            fallbacks: 0,
+            fallbacks: u32::try_from(stored.fallbacks).unwrap_or(u32::MAX),
             now: self.replica.now(),
         }
     }
@@ -116,7 +117,7 @@ impl Coordinator {
             (None, ..) => Basis::Stored,
         };
         Mint {
-            partition: place.partition,
+            copy: place.copy,
             bucket: request.bucket,
             key: request.key.clone(),
             payload,
@@ -128,7 +129,7 @@ impl Coordinator {
 
     /// An event loop's thread reads no disk: unless memory knows the record, the rest runs elsewhere.
     async fn leave_event_loop_for_mint(&self, mint: &Mint, request: &WriteRequest) {
-        if self.replica.read_cached(mint.partition, mint.bucket, &mint.key).is_none() {
+        if self.replica.read_cached(mint.copy, mint.bucket, &mint.key).is_none() {
             Self::leave_event_loop(request.caller).await;
         }
     }
@@ -149,7 +150,7 @@ impl Coordinator {
         }
     }
 
-    /// Sends a record to the other owners and waits until the level is met.
+    /// Sends a record to the other owners, and to fallbacks where owners are away, and waits until the level is met.
     async fn replicate(
         &self,
         place: &Place,
@@ -158,20 +159,29 @@ impl Coordinator {
         request: &WriteRequest,
     ) -> Result<Stored> {
         let me = self.me();
-        if place.owners.len() == 1 {
+        if place.owners[..] == [me] {
             // The only owner: nobody to ask, nothing to wait for but the disk.
             self.acknowledged(minted.lsn, request.deadline).await?;
-            return Ok(Stored { owners: 1, winners: Winners::new() });
+            return Ok(Stored { owners: 1, fallbacks: 0, winners: Winners::new() });
         }
         let (sender, receiver) = oneshot::channel();
+        let mut tally = Tally::new(requirement.clone());
+        if place.copy.holder == Holder::Fallback {
+            tally.asks(me);
+        }
+        let fallbacks = tally.next_fallbacks();
+        let apply = Request::Apply {
+            route: place.route(),
+            key: request.key.clone(),
+            captured: self.replica.now(),
+            record: minted.record.clone(),
+        };
         let round = Arc::new(Round {
             missed: Arc::clone(&self.missed),
-            partition: place.partition,
-            state: Mutex::new(RoundState {
-                tally: Tally::new(requirement.clone()),
-                winners: Winners::new(),
-                finish: Some(sender),
-            }),
+            copy: place.copy,
+            owners: place.owners.clone(),
+            asking: self.ask_replicas(apply, request.deadline),
+            state: Mutex::new(RoundState { tally, winners: Winners::new(), finish: Some(sender) }),
         });
         // Where nothing is waited for, this node's answer is in before a dead owner can end the round: the error then says
         // how many have it.
@@ -179,17 +189,8 @@ impl Coordinator {
         if counted {
             round.take_own(me, minted.dot);
         }
-        let deadline = self.peer_deadline(request.deadline);
-        let route = place.route();
-        for owner in place.owners.iter().copied().filter(|owner| *owner != me) {
-            let apply = Request::Apply {
-                route,
-                key: request.key.clone(),
-                captured: self.replica.now(),
-                record: minted.record.clone(),
-            };
-            let round = Arc::clone(&round);
-            self.peers.submit(owner, apply, deadline, Box::new(move |reply| round.take(owner, reply)));
+        for node in place.owners.iter().chain(&fallbacks).copied().filter(|node| *node != me) {
+            round.send(node);
         }
         self.acknowledged(minted.lsn, request.deadline).await?;
         if !counted {
@@ -219,7 +220,7 @@ impl Coordinator {
             let reply = self.peers.call(*node, fetch, deadline).await;
             match reply.and_then(Response::into_result) {
                 Ok(Response::Record { record: Some(record), .. }) => {
-                    self.merge_here(place.partition, request, &record).await?;
+                    self.merge_here(place.copy, request, &record).await?;
                 }
                 Ok(_) => {}
                 Err(error) => return Err(error.maybe_applied_if(true)),
@@ -228,14 +229,9 @@ impl Coordinator {
         Ok(())
     }
 
-    async fn merge_here(
-        &self,
-        partition: PartitionId,
-        request: &WriteRequest,
-        record: &bytes::Bytes,
-    ) -> Result<()> {
+    async fn merge_here(&self, copy: CopyId, request: &WriteRequest, record: &bytes::Bytes) -> Result<()> {
         loop {
-            match self.replica.merge(partition, request.bucket, &request.key, record) {
+            match self.replica.merge(copy, request.bucket, &request.key, record) {
                 Ok(_) => return Ok(()),
                 Err(Refusal::Error(error)) => return Err(error.maybe_applied_if(true)),
                 Err(Refusal::Lease(needed)) => Box::pin(self.lease.extend(needed)).await?,
@@ -247,7 +243,9 @@ impl Coordinator {
 /// One record on its way to the owners. Outlives the caller: late failures are still noted.
 struct Round {
     missed: Arc<Missed>,
-    partition: PartitionId,
+    copy: CopyId,
+    owners: Nodes,
+    asking: Asking,
     state: Mutex<RoundState>,
 }
 
@@ -265,7 +263,27 @@ impl Round {
         state.advance(progress);
     }
 
-    fn take(&self, owner: NodeNumber, reply: Result<Response>) {
+    fn send(self: &Arc<Self>, node: NodeNumber) {
+        let round = Arc::clone(self);
+        self.asking.ask(node, Box::new(move |reply| round.take(node, reply)));
+    }
+
+    /// Notes what an owner may lack. A fallback's copy is itself the debt: its drain brings it to every owner.
+    fn owe(&self, node: NodeNumber) {
+        if self.copy.holder == Holder::Owner && self.owners.contains(&node) {
+            self.missed.note(node, self.copy.partition);
+        }
+    }
+
+    fn take(self: &Arc<Self>, node: NodeNumber, reply: Result<Response>) {
+        // Outside the lock: a node without an address fails before `send` returns.
+        for fallback in self.count(node, reply) {
+            self.send(fallback);
+        }
+    }
+
+    /// Counts a reply, and gives the fallbacks to ask in the place of a replica that failed.
+    fn count(&self, owner: NodeNumber, reply: Result<Response>) -> Nodes {
         let mut state = self.state.lock();
         let progress = match reply.and_then(Response::into_result) {
             Ok(Response::Applied { winner, .. }) => {
@@ -275,15 +293,19 @@ impl Round {
                 state.tally.answered(owner)
             }
             Ok(other) => {
-                self.missed.note(owner, self.partition);
+                self.owe(owner);
                 state.tally.failed(owner, refusal(&other), false)
             }
             Err(error) => {
-                self.missed.note(owner, self.partition);
+                self.owe(owner);
+                if error.kind() == ErrorKind::StorageFull {
+                    state.tally.refused_for_space(owner);
+                }
                 state.tally.failed(owner, error.message().to_owned(), error.maybe_applied())
             }
         };
         state.advance(progress);
+        if state.finish.is_some() { state.tally.next_fallbacks() } else { Nodes::new() }
     }
 
     fn timeout(&self) -> Error {
@@ -296,7 +318,9 @@ impl RoundState {
         let result = match progress {
             Progress::Wait => return,
             Progress::Done => {
-                Ok(Stored { owners: self.tally.who_answered().len(), winners: self.winners.clone() })
+                let fallbacks = self.tally.fallbacks_answered();
+                let owners = self.tally.who_answered().len() - fallbacks;
+                Ok(Stored { owners, fallbacks, winners: self.winners.clone() })
             }
             Progress::Impossible => Err(self.tally.error("w")),
         };

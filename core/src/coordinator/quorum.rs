@@ -1,5 +1,5 @@
-//! Counting replies: which owners must answer for a level, and whether they have, may still, or cannot any more.
-//! Pure. A level is a set of groups, each some owners of which so many must answer: one group, or one per data centre.
+//! What a level asks for: a set of groups, each some owners of which so many must answer; one group, or one per data
+//! centre. Pure. For a sloppy request a group has fallbacks, which stand in for owners that are away or fail.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,38 @@ use crate::ring::{BucketSpec, Consistency, Level, Topology, majority};
 
 /// Some owners, of which so many must answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Group {
-    owners: Nodes,
-    needed: usize,
+pub(super) struct Group {
+    pub(super) owners: Nodes,
+    pub(super) needed: usize,
+    /// The owners that were not expected to answer when the request began (sloppy).
+    pub(super) away: Nodes,
+    /// The nodes that may stand in for owners, in order (sloppy).
+    pub(super) fallbacks: Nodes,
+}
+
+impl Group {
+    pub(super) fn strict(owners: Nodes, needed: usize) -> Self {
+        Self { owners, needed, away: Nodes::new(), fallbacks: Nodes::new() }
+    }
+
+    /// The fallbacks whose turn it is: one for each owner that failed, or is away and has not answered all the same.
+    pub(super) fn stand_ins<'a>(
+        &'a self,
+        answered: &'a dyn Fn(NodeNumber) -> bool,
+        failed: &'a dyn Fn(NodeNumber) -> bool,
+    ) -> impl Iterator<Item = NodeNumber> + 'a {
+        let absent =
+            |owner: &&NodeNumber| failed(**owner) || (self.away.contains(owner) && !answered(**owner));
+        let absent = self.owners.iter().filter(absent).count();
+        self.fallbacks.iter().copied().filter(|fallback| !failed(*fallback)).take(absent)
+    }
 }
 
 /// Which owners must answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Requirement {
-    groups: SmallVec<[Group; 1]>,
+    pub(super) groups: SmallVec<[Group; 1]>,
+    pub(super) sloppy: bool,
 }
 
 impl Requirement {
@@ -42,7 +65,7 @@ impl Requirement {
         let owners = topology.owners(partition, &bucket.n);
         let here = data_centre(topology, from);
         let local = || owners.iter().copied().filter(|node| data_centre(topology, *node) == here).collect();
-        let one = |owners: Nodes, needed| Self { groups: smallvec::smallvec![Group { owners, needed }] };
+        let one = |owners: Nodes, needed| Self::strict(smallvec::smallvec![Group::strict(owners, needed)]);
         let requirement = match level {
             Level::Count(count) => one(owners.clone(), count.into()),
             Level::Consistency(Consistency::One) => one(owners.clone(), 1),
@@ -54,17 +77,70 @@ impl Requirement {
                 let needed = majority(local.len());
                 one(local, needed)
             }
-            Level::Consistency(Consistency::EachQuorum) => {
-                Self { groups: each_data_centre(topology, &owners) }
-            }
+            Level::Consistency(Consistency::EachQuorum) => Self::strict(each_data_centre(topology, &owners)),
         };
         match requirement.groups.iter().find(|group| group.owners.len() < group.needed) {
             None if !requirement.groups.is_empty() => Ok(requirement),
             short => {
                 let (needed, there) = short.map_or((1, 0), |group| (group.needed, group.owners.len()));
-                Err(unavailable(name, needed, 0, there, BTreeMap::new()))
+                Err(unavailable(name, "owners", needed, 0, there, BTreeMap::new()))
             }
         }
+    }
+
+    pub(super) fn strict(groups: SmallVec<[Group; 1]>) -> Self {
+        Self { groups, sloppy: false }
+    }
+
+    /// The same number of replies, which may come from fallbacks that stand in for owners: healthy ones, and for a level
+    /// that counts a data centre, its own.
+    #[must_use]
+    pub fn or_fallbacks(
+        mut self,
+        level: Level,
+        topology: &Topology,
+        bucket: &BucketSpec,
+        partition: PartitionId,
+        healthy: impl Fn(NodeNumber) -> bool,
+    ) -> Self {
+        let fallbacks = topology.fallbacks(partition, &bucket.n);
+        for group in &mut self.groups {
+            let place = group.owners.first().map(|owner| data_centre(topology, *owner));
+            let near = |node: NodeNumber| {
+                !level.is_local() || place.is_none_or(|dc| dc == data_centre(topology, node))
+            };
+            let taken = |node: &NodeNumber| healthy(*node) && near(*node) && !group.owners.contains(node);
+            group.fallbacks = fallbacks.iter().copied().filter(taken).collect();
+            group.away = group.owners.iter().copied().filter(|owner| !healthy(*owner)).collect();
+        }
+        self.sloppy = true;
+        self
+    }
+
+    /// Whether fallbacks may stand in.
+    #[must_use]
+    pub fn is_sloppy(&self) -> bool {
+        self.sloppy
+    }
+
+    /// Whether a node's reply may count, as an owner's or as a fallback's.
+    #[must_use]
+    pub fn includes(&self, node: NodeNumber) -> bool {
+        self.groups.iter().any(|group| group.owners.contains(&node) || group.fallbacks.contains(&node))
+    }
+
+    /// Whether it is met where all nodes were asked: a fallback then counts only for an owner that is away or failed.
+    #[must_use]
+    pub fn covered_by(
+        &self,
+        answered: &dyn Fn(NodeNumber) -> bool,
+        failed: &dyn Fn(NodeNumber) -> bool,
+    ) -> bool {
+        self.groups.iter().all(|group| {
+            let owners = group.owners.iter().filter(|owner| answered(**owner)).count();
+            let fallbacks = group.stand_ins(answered, failed).filter(|fallback| answered(*fallback)).count();
+            owners + fallbacks >= group.needed
+        })
     }
 
     /// The owners that the level may count.
@@ -78,16 +154,17 @@ impl Requirement {
         self.groups.iter().map(|group| group.needed).sum()
     }
 
-    /// Whether these nodes meet it.
+    /// Whether these nodes, all of whom were asked, meet it.
     #[must_use]
     pub fn met_by(&self, nodes: &[NodeNumber]) -> bool {
-        self.groups.iter().all(|group| count(&group.owners, nodes) >= group.needed)
+        let count = |group: &Group| count(&group.owners, nodes) + count(&group.fallbacks, nodes);
+        self.groups.iter().all(|group| count(group) >= group.needed)
     }
 
-    /// Whether each group's replies are at least a majority of it: then reads must not go back in time.
+    /// Whether each group's replies are at least a majority of it: then reads must not go back in time. Sloppy ones may.
     #[must_use]
     pub fn is_majority(&self) -> bool {
-        self.groups.iter().all(|group| group.needed >= majority(group.owners.len()))
+        !self.sloppy && self.groups.iter().all(|group| group.needed >= majority(group.owners.len()))
     }
 
     /// The owners that must be known to hold a merged record before a majority read answers it: so many of each group
@@ -98,7 +175,7 @@ impl Requirement {
         for group in &mut groups {
             group.needed = group.owners.len() + 1 - majority(group.owners.len());
         }
-        Self { groups }
+        Self { groups, sloppy: self.sloppy }
     }
 }
 
@@ -111,119 +188,25 @@ fn each_data_centre(topology: &Topology, owners: &Nodes) -> SmallVec<[Group; 1]>
     for node in owners {
         groups.entry(data_centre(topology, *node)).or_default().push(*node);
     }
-    groups.into_values().map(|owners| Group { needed: majority(owners.len()), owners }).collect()
+    groups.into_values().map(|owners| Group::strict(owners.clone(), majority(owners.len()))).collect()
 }
 
 fn count(owners: &[NodeNumber], nodes: &[NodeNumber]) -> usize {
     owners.iter().filter(|owner| nodes.contains(owner)).count()
 }
 
-/// What a reply changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Progress {
-    /// More replies are needed, and may come.
-    Wait,
-    /// Enough have answered.
-    Done,
-    /// Too many have failed.
-    Impossible,
-}
-
-/// The replies to one request.
-#[derive(Clone, Debug)]
-pub struct Tally {
-    requirement: Requirement,
-    answered: Nodes,
-    failed: BTreeMap<NodeNumber, String>,
-    unknown: bool,
-}
-
-impl Tally {
-    /// No replies yet.
-    #[must_use]
-    pub fn new(requirement: Requirement) -> Self {
-        Self { requirement, answered: Nodes::new(), failed: BTreeMap::new(), unknown: false }
-    }
-
-    /// Counts an answer.
-    pub fn answered(&mut self, node: NodeNumber) -> Progress {
-        self.failed.remove(&node);
-        if !self.answered.contains(&node) {
-            self.answered.push(node);
-        }
-        self.progress()
-    }
-
-    /// Counts a failure, unless the node has answered already; `unknown` says that it may have done what it was asked.
-    pub fn failed(&mut self, node: NodeNumber, reason: String, unknown: bool) -> Progress {
-        self.unknown |= unknown;
-        if !self.answered.contains(&node) {
-            self.failed.insert(node, reason);
-        }
-        self.progress()
-    }
-
-    /// Where it stands.
-    #[must_use]
-    pub fn progress(&self) -> Progress {
-        if self.requirement.met_by(&self.answered) {
-            return Progress::Done;
-        }
-        let possible = self.requirement.groups.iter().all(|group| {
-            group.owners.iter().filter(|owner| !self.failed.contains_key(owner)).count() >= group.needed
-        });
-        if possible { Progress::Wait } else { Progress::Impossible }
-    }
-
-    /// The nodes that answered.
-    #[must_use]
-    pub fn who_answered(&self) -> &[NodeNumber] {
-        &self.answered
-    }
-
-    /// Whether a node that failed may have done what it was asked.
-    #[must_use]
-    pub fn unknown(&self) -> bool {
-        self.unknown
-    }
-
-    /// The error of a request that cannot be met any more.
-    #[must_use]
-    pub fn error(&self, name: &str) -> Error {
-        let replicas =
-            self.failed.iter().map(|(node, reason)| (format!("n{node}"), reason.clone())).collect();
-        let there = self.requirement.owners().count();
-        unavailable(name, self.requirement.needed(), self.answered.len(), there, replicas)
-    }
-
-    /// The error of a request whose deadline has passed.
-    #[must_use]
-    pub fn timeout(&self, name: &str) -> Error {
-        let (needed, received) = (self.requirement.needed(), self.answered.len());
-        let mut replicas: BTreeMap<_, _> =
-            self.failed.iter().map(|(node, reason)| (format!("n{node}"), reason.clone())).collect();
-        for owner in self.requirement.owners().filter(|owner| !self.answered.contains(owner)) {
-            replicas.entry(format!("n{owner}")).or_insert_with(|| "no answer yet".to_owned());
-        }
-        let message = format!(
-            "the deadline passed: {name} needs {needed} owners, {received} answered{}",
-            list(&replicas)
-        );
-        Error::new(ErrorKind::Timeout, message).with_detail(quorum_detail(needed, received, replicas))
-    }
-}
-
-fn quorum_detail(needed: usize, received: usize, replicas: BTreeMap<String, String>) -> Detail {
+pub(super) fn quorum_detail(needed: usize, received: usize, replicas: BTreeMap<String, String>) -> Detail {
     let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Detail::Quorum { needed: narrow(needed), received: narrow(received), replicas }
 }
 
-fn list(replicas: &BTreeMap<String, String>) -> String {
+pub(super) fn list(replicas: &BTreeMap<String, String>) -> String {
     replicas.iter().map(|(node, reason)| format!("; {node}: {reason}")).collect()
 }
 
-fn unavailable(
+pub(super) fn unavailable(
     name: &str,
+    whom: &str,
     needed: usize,
     received: usize,
     there: usize,
@@ -232,41 +215,42 @@ fn unavailable(
     let message = if there < needed {
         format!("{name}={needed} needs {needed} owners and the cluster has {there} for this key")
     } else {
-        format!("{name}={needed} needs {needed} of {there} owners, {received} answered{}", list(&replicas))
+        format!("{name}={needed} needs {needed} of {there} {whom}, {received} answered{}", list(&replicas))
     };
     Error::new(ErrorKind::QuorumUnavailable, message).with_detail(quorum_detail(needed, received, replicas))
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn nodes(numbers: &[u32]) -> Nodes {
+    pub(in super::super) fn nodes(numbers: &[u32]) -> Nodes {
         numbers.iter().map(|number| NodeNumber(*number)).collect()
     }
 
-    fn requirement(groups: &[(&[u32], usize)]) -> Requirement {
-        let group = |(owners, needed): &(&[u32], usize)| Group { owners: nodes(owners), needed: *needed };
-        Requirement { groups: groups.iter().map(group).collect() }
+    pub(in super::super) fn requirement(groups: &[(&[u32], usize)]) -> Requirement {
+        let group = |(owners, needed): &(&[u32], usize)| Group::strict(nodes(owners), *needed);
+        Requirement::strict(groups.iter().map(group).collect())
+    }
+
+    /// Three owners, 1 to 3, some of them away, and fallbacks 4 to 6.
+    pub(in super::super) fn sloppy(needed: usize, away: &[u32]) -> Requirement {
+        let group = Group {
+            away: nodes(away),
+            fallbacks: nodes(&[4, 5, 6]),
+            ..Group::strict(nodes(&[1, 2, 3]), needed)
+        };
+        Requirement { groups: smallvec::smallvec![group], sloppy: true }
     }
 
     #[test]
-    fn two_of_three_is_done_at_two_and_impossible_after_two_failures() {
-        let mut tally = Tally::new(requirement(&[(&[1, 2, 3], 2)]));
-        assert_eq!(tally.answered(NodeNumber(1)), Progress::Wait);
-        assert_eq!(tally.answered(NodeNumber(1)), Progress::Wait);
-        assert_eq!(tally.failed(NodeNumber(2), "refused".into(), false), Progress::Wait);
-        assert_eq!(tally.clone().answered(NodeNumber(3)), Progress::Done);
-        assert_eq!(tally.failed(NodeNumber(3), "slow".into(), true), Progress::Impossible);
-        assert!(tally.unknown());
-        let error = tally.error("w");
-        assert!(error.message().contains("n2: refused") && error.message().contains("n3: slow"), "{error}");
-    }
-
-    #[test]
-    fn a_stranger_never_counts() {
-        let mut tally = Tally::new(requirement(&[(&[1, 2, 3], 1)]));
-        assert_eq!(tally.answered(NodeNumber(9)), Progress::Wait);
+    fn where_all_are_asked_a_fallback_counts_only_for_an_owner_that_is_away() {
+        let all = |nodes: &'static [u32]| move |node: NodeNumber| nodes.contains(&node.0);
+        assert!(!sloppy(2, &[]).covered_by(&all(&[1, 4, 5]), &all(&[])));
+        assert!(sloppy(2, &[]).covered_by(&all(&[1, 4, 5]), &all(&[3])));
+        assert!(sloppy(2, &[2]).covered_by(&all(&[1, 4]), &all(&[])));
+        assert!(!sloppy(2, &[2]).covered_by(&all(&[1, 5]), &all(&[])));
+        assert!(!sloppy(2, &[2]).is_majority() && requirement(&[(&[1, 2, 3], 2)]).is_majority());
     }
 
     #[test]

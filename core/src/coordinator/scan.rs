@@ -10,12 +10,12 @@ use tokio::sync::oneshot;
 
 use super::put::refusal;
 use super::quorum::Requirement;
-use super::{Coordinator, no_such_bucket};
+use super::{Coordinator, Place, no_such_bucket};
 use crate::base::error::{Detail, Error, ErrorKind, Result};
 use crate::base::ids::{BucketId, NodeNumber};
 use crate::causality::{Record, encoding};
 use crate::client::{Caller, ScanRequest, ScannedPage, current};
-use crate::replica::PageQuery;
+use crate::replica::{CopySet, PageQuery};
 use crate::ring::Topology;
 use crate::wire::{Request, Response};
 
@@ -29,6 +29,8 @@ struct Listed {
 }
 
 type Lists = BTreeMap<NodeNumber, Listed>;
+/// Why members listed nothing.
+type Failures = BTreeMap<NodeNumber, String>;
 
 impl Coordinator {
     /// Coordinates one page of a scan.
@@ -37,7 +39,7 @@ impl Coordinator {
     /// `QuorumUnavailable` when some partition's level cannot be met, `Timeout`, …
     pub async fn scan(&self, request: &ScanRequest) -> Result<ScannedPage> {
         let topology = current(self.source.as_ref())?;
-        let coverage = Coverage::of(&topology, request, self.me())?;
+        let coverage = self.coverage(&topology, request)?;
         // A scan reads tables: an event loop's thread never does.
         if request.caller == Caller::EventLoop {
             Self::leave_event_loop(request.caller).await;
@@ -46,7 +48,7 @@ impl Coordinator {
         if !self.replica.recovering() {
             lists.insert(self.me(), self.list_here(request)?);
         }
-        if !coverage.met_by(lists.keys().copied()) {
+        if !coverage.met(&lists, &BTreeMap::new()) {
             lists = self.ask_lists(&topology, coverage, request, lists).await?;
         }
         let mut page = merge_lists(lists, request.items_max as usize)?;
@@ -60,9 +62,29 @@ impl Coordinator {
         Ok(Listed { items, more: page.more })
     }
 
+    fn coverage(&self, topology: &Arc<Topology>, request: &ScanRequest) -> Result<Coverage> {
+        let spec = topology.buckets.get(&request.bucket).ok_or_else(|| no_such_bucket(request.bucket))?;
+        let mut distinct: Vec<Requirement> = Vec::new();
+        for partition in topology.partition_ids() {
+            let place = Place {
+                topology: Arc::clone(topology),
+                bucket: request.bucket,
+                partition,
+                owners: topology.owners(partition, &spec.n),
+                sloppy: request.sloppy,
+                copy: partition.into(),
+            };
+            let requirement = self.requirement("r", request.level, &place)?;
+            if !distinct.contains(&requirement) {
+                distinct.push(requirement);
+            }
+        }
+        Ok(Coverage(distinct))
+    }
+
     async fn ask_lists(
         &self,
-        topology: &Topology,
+        topology: &Arc<Topology>,
         coverage: Coverage,
         request: &ScanRequest,
         lists: Lists,
@@ -93,6 +115,7 @@ impl Coordinator {
                 items_max: request.items_max,
                 bytes_max: PAGE_BYTES_MAX,
                 records: true,
+                sloppy: request.sloppy,
             };
             let round = Arc::clone(&round);
             self.peers.submit(node, page, deadline, Box::new(move |reply| round.take(node, reply)));
@@ -110,7 +133,7 @@ impl Coordinator {
 /// What a scan of this node's copies lists.
 fn query(request: &ScanRequest) -> PageQuery {
     PageQuery {
-        partition: None,
+        copies: if request.sloppy { CopySet::All } else { CopySet::Owned },
         bucket: Some(request.bucket),
         after: Some((request.bucket, request.after.clone())),
         inclusive: request.inclusive,
@@ -133,21 +156,9 @@ pub(crate) fn position(bucket: BucketId, key: &[u8]) -> Bytes {
 struct Coverage(Vec<Requirement>);
 
 impl Coverage {
-    fn of(topology: &Topology, request: &ScanRequest, me: NodeNumber) -> Result<Self> {
-        let bucket = topology.buckets.get(&request.bucket).ok_or_else(|| no_such_bucket(request.bucket))?;
-        let mut distinct: Vec<Requirement> = Vec::new();
-        for partition in topology.partition_ids() {
-            let requirement = Requirement::of("r", request.level, topology, bucket, partition, me)?;
-            if !distinct.contains(&requirement) {
-                distinct.push(requirement);
-            }
-        }
-        Ok(Self(distinct))
-    }
-
-    fn met_by(&self, nodes: impl Iterator<Item = NodeNumber>) -> bool {
-        let nodes: Vec<_> = nodes.collect();
-        self.0.iter().all(|requirement| requirement.met_by(&nodes))
+    fn met(&self, lists: &Lists, failed: &Failures) -> bool {
+        let (answered, failed) = (|node| lists.contains_key(&node), |node| failed.contains_key(&node));
+        self.0.iter().all(|requirement| requirement.covered_by(&answered, &failed))
     }
 }
 
@@ -160,7 +171,7 @@ struct ListState {
     coverage: Coverage,
     lists: Lists,
     open: usize,
-    failed: BTreeMap<String, String>,
+    failed: Failures,
     finish: Option<oneshot::Sender<Result<Lists>>>,
 }
 
@@ -178,13 +189,13 @@ impl ListRound {
                 state.lists.insert(node, Listed { items, more });
             }
             Ok(other) => {
-                state.failed.insert(format!("n{node}"), refusal(&other));
+                state.failed.insert(node, refusal(&other));
             }
             Err(error) => {
-                state.failed.insert(format!("n{node}"), error.message().to_owned());
+                state.failed.insert(node, error.message().to_owned());
             }
         }
-        let result = if state.coverage.met_by(state.lists.keys().copied()) {
+        let result = if state.coverage.met(&state.lists, &state.failed) {
             Ok(std::mem::take(&mut state.lists))
         } else if state.open == 0 {
             Err(state.error(ErrorKind::QuorumUnavailable, "some partitions lack enough owners"))
@@ -202,12 +213,12 @@ impl ListState {
     fn error(&self, kind: ErrorKind, what: &str) -> Error {
         let needed = self.coverage.0.iter().map(Requirement::needed).max().unwrap_or(1);
         let reasons: String =
-            self.failed.iter().map(|(node, reason)| format!("; {node}: {reason}")).collect();
+            self.failed.iter().map(|(node, reason)| format!("; n{node}: {reason}")).collect();
         let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Error::new(kind, format!("{what}{reasons}")).with_detail(Detail::Quorum {
             needed: narrow(needed),
             received: narrow(self.lists.len()),
-            replicas: self.failed.clone(),
+            replicas: self.failed.iter().map(|(node, why)| (format!("n{node}"), why.clone())).collect(),
         })
     }
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::NodeCore;
+use super::{NodeCore, Serving};
 use crate::base::env::{BoxFuture, Deadline, Env};
 use crate::base::error::Result;
 use crate::base::ids::{Epoch, Time};
 use crate::base::settings::Settings;
-use crate::client::{ReadRequest, ScanRequest, ScannedPage, TopologySource, WriteRequest, Written};
+use crate::client::{ReadRequest, Routed, ScanRequest, ScannedPage, TopologySource, WriteRequest, Written};
 use crate::membership::chain::Change;
+use crate::replica::Holder;
 use crate::ring::{BucketSpec, Topology};
 use crate::store::{Backend, Status};
 
@@ -38,14 +39,14 @@ impl Backend for NodeCore {
     fn read(self: Arc<Self>, request: ReadRequest) -> BoxFuture<'static, Result<(Option<Bytes>, Time)>> {
         Box::pin(async move {
             let _passage = self.gate.enter()?;
-            self.read_anywhere(&request).await
+            self.read_anywhere(&request, false).await
         })
     }
 
     fn write(self: Arc<Self>, request: WriteRequest) -> BoxFuture<'static, Result<Written>> {
         Box::pin(async move {
             let _passage = self.gate.enter()?;
-            self.write_anywhere(&request).await
+            self.write_anywhere(&request, false).await
         })
     }
 
@@ -106,23 +107,52 @@ impl Backend for NodeCore {
 }
 
 impl NodeCore {
-    pub(super) async fn read_anywhere(&self, request: &ReadRequest) -> Result<(Option<Bytes>, Time)> {
-        let coordinator = &self.serving()?.coordinator;
-        if coordinator.owns(request.bucket, &request.key)? {
+    /// Coordinates a read, or has it coordinated. A fallback does it itself when a member sent it here, who has judged
+    /// the owners, and else when its turn comes.
+    pub(super) async fn read_anywhere(
+        &self,
+        request: &ReadRequest,
+        from_member: bool,
+    ) -> Result<(Option<Bytes>, Time)> {
+        let Serving { coordinator, replica } = self.serving()?;
+        let holder = coordinator.holds(request.bucket, &request.key, request.sloppy)?;
+        if coordinates(holder, from_member) {
             return coordinator.get(request).await;
         }
-        Box::pin(self.router.read(request)).await
+        match Box::pin(self.router.read(request, holder.map(|_| replica.number()))).await? {
+            Routed::Answered(answer) => Ok(answer),
+            Routed::Mine => Box::pin(coordinator.get(request)).await,
+        }
     }
 
-    pub(super) async fn write_anywhere(self: &Arc<Self>, request: &WriteRequest) -> Result<Written> {
+    /// Coordinates a write, or has it coordinated, as for `read_anywhere`.
+    pub(super) async fn write_anywhere(
+        self: &Arc<Self>,
+        request: &WriteRequest,
+        from_member: bool,
+    ) -> Result<Written> {
         let serving = self.serving()?;
         if !self.topology.sealed() {
             // The first write fixes the owners: a member that joins later owns nothing until partitions can move.
             Box::pin(self.propose(&Change::Seal, request.deadline)).await?;
         }
-        if serving.coordinator.owns(request.bucket, &request.key)? {
-            return serving.coordinator.put(request).await;
+        let Serving { coordinator, replica } = serving;
+        let holder = coordinator.holds(request.bucket, &request.key, request.sloppy)?;
+        if coordinates(holder, from_member) {
+            return coordinator.put(request).await;
         }
-        Box::pin(self.router.write(request)).await
+        match Box::pin(self.router.write(request, holder.map(|_| replica.number()))).await? {
+            Routed::Answered(written) => Ok(written),
+            Routed::Mine => Box::pin(coordinator.put(request)).await,
+        }
+    }
+}
+
+/// Whether a node coordinates a request at once.
+fn coordinates(holder: Option<Holder>, from_member: bool) -> bool {
+    match holder {
+        Some(Holder::Owner) => true,
+        Some(Holder::Fallback) => from_member,
+        None => false,
     }
 }

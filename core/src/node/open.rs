@@ -19,7 +19,7 @@ use crate::base::settings::Settings;
 use crate::client::{Introduce, Peers, Pool, Router, TopologySource};
 use crate::coordinator::{Coordinator, Parts};
 use crate::membership::Founders;
-use crate::repair::{Exchange, Settle};
+use crate::repair::{Drain, Exchange, Settle};
 use crate::replica::{Lease, Limits, Missed, Refusal, Replica};
 use crate::ring::bucket::BUCKET_DEFAULT;
 use crate::ring::topology::Member;
@@ -227,7 +227,8 @@ impl NodeCore {
         Ok(())
     }
 
-    /// Starts to pay debts, the first of which is to learn what this node missed while it was away.
+    /// Starts to pay debts, the first of which is to learn what this node missed while it was away, and to drain what it
+    /// holds for others.
     fn settle(&self, replica: &Arc<Replica>) -> Result<()> {
         let source = Arc::clone(&self.topology) as Arc<dyn TopologySource>;
         let peer_timeout = Duration::from_millis(self.settings.peer_timeout_ms);
@@ -239,6 +240,15 @@ impl NodeCore {
             Arc::clone(&self.lease),
             peer_timeout,
         );
+        let drain = Drain::new(
+            self.env.clone(),
+            exchange.clone(),
+            Arc::clone(replica),
+            Arc::clone(&self.peers),
+            Arc::clone(&source),
+            Arc::clone(&self.events),
+        );
+        self.env.spawn(drain.run());
         let missed = Arc::clone(&self.missed);
         let settle = Settle::new(self.env.clone(), exchange, Arc::clone(replica), source, missed);
         settle.note_all()?;

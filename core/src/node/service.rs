@@ -8,11 +8,11 @@ use bytes::Bytes;
 use super::NodeCore;
 use crate::base::env::{BoxFuture, Deadline};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::ids::{BucketId, PartitionId, Time};
+use crate::base::ids::{BucketId, Time};
 use crate::causality::{Clock, encoding};
 use crate::client::{Caller, ReadRequest, ScanRequest, WriteRequest, level_of};
-use crate::replica::{PageQuery, Refusal, Replica, ReplicaItem};
-use crate::ring::Topology;
+use crate::replica::{CopyId, CopySet, Holder, PageQuery, Refusal, Replica, ReplicaItem};
+use crate::ring::{BucketSpec, Topology};
 use crate::wire::{Connection, Handler, Hello, PageItem, Request, Response, Role, Route};
 
 /// Items of a page that a peer may ask for at the most.
@@ -98,34 +98,34 @@ impl NodeCore {
         Ok(topology)
     }
 
-    /// As `current_for`, for a replica's request: the sender must have found this node among the owners.
-    fn owned(&self, route: Route, key: &[u8]) -> Result<Arc<Replica>, Response> {
+    /// As `current_for`, for a replica's request: the sender must have found this node among the owners, or for a sloppy
+    /// request among the fallbacks. Gives the copy that serves it.
+    fn held(&self, route: Route, key: &[u8]) -> Result<(Arc<Replica>, CopyId), Response> {
         let topology = self.current_for(route)?;
         let serving = self.serving().map_err(Response::Failed)?;
         let bucket = topology.buckets.get(&route.bucket);
         let Some(bucket) = bucket else {
             return Err(Response::NotOwner { epoch: topology.epoch });
         };
-        let owners = topology.owners(route.partition, &bucket.n);
-        if !owners.contains(&serving.replica.number()) {
+        let Some(holder) = self.holder(&topology, bucket, route).map_err(Response::Failed)? else {
             return Err(Response::NotOwner { epoch: topology.epoch });
-        }
+        };
         if topology.partition_of(route.bucket, key) != route.partition {
             let text = format!("the key does not lie in partition {}", route.partition);
             return Err(Response::Failed(Error::invalid(text)));
         }
-        Ok(Arc::clone(&serving.replica))
+        Ok((Arc::clone(&serving.replica), CopyId { partition: route.partition, holder }))
     }
 
     async fn apply(&self, route: Route, key: &Bytes, record: &Bytes) -> Result<Response> {
         self.check_key(key)?;
         self.check_record(record)?;
-        let replica = match self.owned(route, key) {
-            Ok(replica) => replica,
+        let (replica, copy) = match self.held(route, key) {
+            Ok(held) => held,
             Err(response) => return Ok(response),
         };
         let merged = loop {
-            match replica.merge(route.partition, route.bucket, key, record) {
+            match replica.merge(copy, route.bucket, key, record) {
                 Ok(merged) => break merged,
                 Err(Refusal::Error(error)) => return Err(error),
                 Err(Refusal::Lease(needed)) => Box::pin(self.lease.extend(needed)).await?,
@@ -137,17 +137,17 @@ impl NodeCore {
 
     fn fetch(&self, route: Route, key: &Bytes, full: bool) -> Result<Response> {
         self.check_key(key)?;
-        let replica = match self.owned(route, key) {
-            Ok(replica) => replica,
+        let (replica, copy) = match self.held(route, key) {
+            Ok(held) => held,
             Err(response) => return Ok(response),
         };
-        if !full && !replica.counts(route.partition) {
+        if !full && !replica.counts(copy) {
             return Err(Error::new(
                 ErrorKind::QuorumUnavailable,
                 "its copy is recovering: it may have forgotten something and is being compared",
             ));
         }
-        let record = replica.read(route.partition, route.bucket, key)?;
+        let record = replica.read(copy, route.bucket, key)?;
         let now = replica.now();
         if full {
             return Ok(Response::Record { record, now });
@@ -167,6 +167,7 @@ impl NodeCore {
             items_max,
             bytes_max,
             records,
+            sloppy,
             ..
         } = request
         else {
@@ -179,7 +180,11 @@ impl NodeCore {
             return Err(Error::new(ErrorKind::QuorumUnavailable, text));
         }
         let query = PageQuery {
-            partition,
+            copies: match partition {
+                Some(partition) => CopySet::One(partition.into()),
+                None if sloppy => CopySet::All,
+                None => CopySet::Owned,
+            },
             bucket,
             after: split_position(&after)?,
             inclusive,
@@ -215,14 +220,15 @@ impl NodeCore {
             expiry: expires,
             context: context.map(|bytes| Clock::decode(&bytes)).transpose()?,
             level: level_of(need, bucket.w)?,
+            sloppy: route.sloppy,
             floor,
             deadline: self.limit(timeout_ms),
             caller: Caller::Thread,
         };
-        if !self.owns(&topology, route.bucket, route.partition)? && from_member {
+        if from_member && self.holder(&topology, bucket, route)?.is_none() {
             return Ok(Response::NotOwner { epoch: topology.epoch });
         }
-        let written = self.write_anywhere(&request).await?;
+        let written = self.write_anywhere(&request, from_member).await?;
         Ok(Response::Written {
             dot: written.dot,
             clock: written.clock.encode(),
@@ -246,18 +252,25 @@ impl NodeCore {
         let Some(bucket) = topology.buckets.get(&route.bucket) else {
             return Ok(Response::NotOwner { epoch: topology.epoch });
         };
-        if !self.owns(&topology, route.bucket, route.partition)? && from_member {
+        if from_member && self.holder(&topology, bucket, route)?.is_none() {
             return Ok(Response::NotOwner { epoch: topology.epoch });
         }
-        let level = level_of(need, bucket.r)?;
-        let request = ReadRequest { bucket: route.bucket, key, level, deadline, caller: Caller::Thread };
-        let (record, now) = self.read_anywhere(&request).await?;
+        let request = ReadRequest {
+            bucket: route.bucket,
+            key,
+            level: level_of(need, bucket.r)?,
+            sloppy: route.sloppy,
+            deadline,
+            caller: Caller::Thread,
+        };
+        let (record, now) = self.read_anywhere(&request, from_member).await?;
         Ok(Response::Record { record, now })
     }
 
     async fn coordinate_scan(self: &Arc<Self>, request: Request) -> Result<Response> {
-        let Request::Scan { bucket, after, inclusive, end, prefix, items_max, need, timeout_ms, .. } =
-            request
+        let Request::Scan {
+            bucket, after, inclusive, end, prefix, items_max, need, timeout_ms, sloppy, ..
+        } = request
         else {
             return Err(Error::invalid("not a scan"));
         };
@@ -274,6 +287,7 @@ impl NodeCore {
             end,
             items_max: items_max.clamp(1, PAGE_ITEMS_MAX),
             level,
+            sloppy,
             deadline: self.limit(timeout_ms),
             caller: Caller::Thread,
         };
@@ -281,10 +295,10 @@ impl NodeCore {
         Ok(scan_response(&topology, bucket, page))
     }
 
-    fn owns(&self, topology: &Topology, bucket: BucketId, partition: PartitionId) -> Result<bool> {
+    /// As what this node may serve a request about a key.
+    fn holder(&self, topology: &Topology, bucket: &BucketSpec, route: Route) -> Result<Option<Holder>> {
         let me = self.serving()?.replica.number();
-        let n = topology.buckets.get(&bucket).map(|spec| &spec.n);
-        Ok(n.is_some_and(|n| topology.owners(partition, n).contains(&me)))
+        Ok(Holder::of(me, topology, route.partition, &bucket.n, route.sloppy))
     }
 
     fn check_key(&self, key: &[u8]) -> Result<()> {

@@ -7,12 +7,22 @@ use crate::ring::Topology;
 use crate::store::{MemberInfo, Status};
 
 impl NodeCore {
-    /// Copies still compared with other owners, and debts still held.
+    /// Copies still compared with other owners or to be drained to them, and debts still held.
     pub(super) fn unsettled(&self) -> usize {
-        let recovering = self.serving.get().map_or(0, |serving| {
-            serving.replica.copies().all().iter().filter(|(_, copy)| copy.recovering).count()
+        let copies = self.serving.get().map_or(0, |serving| {
+            let replica = &serving.replica;
+            let recovering = replica.copies().all().iter().filter(|(_, copy)| copy.recovering).count();
+            recovering + replica.fallbacks().all().len()
         });
-        recovering + self.missed.len()
+        copies + self.missed.len()
+    }
+
+    /// The fallback copies that this node holds: how many, their bytes, and how many it has drained.
+    fn fallbacks(&self) -> (u64, u64, u64) {
+        self.serving.get().map_or((0, 0, 0), |serving| {
+            let fallbacks = serving.replica.fallbacks();
+            (fallbacks.all().len() as u64, fallbacks.bytes(), fallbacks.drained())
+        })
     }
 
     pub(super) fn status_now(&self) -> Status {
@@ -74,6 +84,7 @@ impl NodeCore {
         let stats = self.engine.stats();
         #[expect(clippy::cast_precision_loss, reason = "a gauge needs 53 bits at the most")]
         let gauge = |value: u64| value as f64;
+        let (fallback_copies, fallback_bytes, fallback_drained) = self.fallbacks();
         let mut metrics = vec![
             ("engine_memory_bytes".to_owned(), gauge(stats.memory_bytes)),
             ("engine_log_bytes".to_owned(), gauge(stats.log_bytes)),
@@ -82,6 +93,9 @@ impl NodeCore {
             ("engine_batches_applied".to_owned(), gauge(stats.applied.0)),
             ("engine_background_failures".to_owned(), gauge(stats.background_failures)),
             ("copies_unsettled".to_owned(), gauge(self.unsettled() as u64)),
+            ("fallback_copies".to_owned(), gauge(fallback_copies)),
+            ("fallback_bytes".to_owned(), gauge(fallback_bytes)),
+            ("fallback_drained".to_owned(), gauge(fallback_drained)),
             ("topology_epoch".to_owned(), gauge(self.topology.current().map_or(0, |t| t.epoch.number))),
             ("events".to_owned(), gauge(self.events.last())),
         ];

@@ -140,14 +140,14 @@ impl Backend for ClientCore {
     fn read(self: Arc<Self>, request: ReadRequest) -> BoxFuture<'static, Result<(Option<Bytes>, Time)>> {
         Box::pin(async move {
             self.open()?;
-            self.router.read(&request).await
+            self.router.read(&request, None).await?.answered()
         })
     }
 
     fn write(self: Arc<Self>, request: WriteRequest) -> BoxFuture<'static, Result<Written>> {
         Box::pin(async move {
             self.open()?;
-            self.router.write(&request).await
+            self.router.write(&request, None).await?.answered()
         })
     }
 

@@ -24,7 +24,7 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// Parses a connection string. Parameters: `consistency`, `timeout` (`500ms`, `2s`, or seconds), `location`.
+    /// Parses a connection string. Parameters: `consistency`, `sloppy` (`0`, `1`, `true` or `false`), `timeout` (`500ms`, `2s`, or seconds), `location`.
     ///
     /// # Errors
     /// `InvalidArgument` that shows the part that is wrong.
@@ -52,6 +52,7 @@ impl ConnectOptions {
         for (name, value) in parse_pairs(parameters)? {
             match name.as_str() {
                 "consistency" => options.defaults.consistency = Some(value.parse()?),
+                "sloppy" => options.defaults.sloppy = Some(parse_flag(&name, &value)?),
                 "timeout" => options.defaults.timeout = Some(parse_duration(&value)?),
                 "location" => options.location = value,
                 "token" | "tls" => return Err(Error::not_in_this_version(&name)),
@@ -68,6 +69,14 @@ fn with_port(host: &str) -> Result<String> {
     match parse_address(&address)? {
         (_, 0) => Err(Error::invalid(format!("address {address:?} has port 0; nobody answers there"))),
         _ => Ok(address),
+    }
+}
+
+fn parse_flag(name: &str, text: &str) -> Result<bool> {
+    match text {
+        "1" | "true" | "yes" => Ok(true),
+        "0" | "false" | "no" => Ok(false),
+        _ => Err(Error::invalid(format!("{name}={text:?} is not 0, 1, true or false"))),
     }
 }
 
@@ -96,13 +105,13 @@ mod tests {
     #[test]
     fn a_string_names_addresses_and_defaults() {
         let options = ConnectOptions::parse(
-            "ringkeep://a:1,[::1],b/?consistency=local_quorum&timeout=1.5s&location=x/y",
+            "ringkeep://a:1,[::1],b/?consistency=local_quorum&sloppy=1&timeout=1.5s&location=x/y",
         )
         .unwrap();
         assert_eq!(options.addresses, ["a:1", "[::1]:7400", "b:7400"]);
         assert_eq!(options.defaults.consistency, Some(Consistency::LocalQuorum));
         assert_eq!(options.defaults.timeout, Some(Duration::from_millis(1_500)));
-        assert_eq!(options.location, "x/y");
+        assert_eq!((options.defaults.sloppy, options.location.as_str()), (Some(true), "x/y"));
     }
 
     #[test]
@@ -120,6 +129,7 @@ mod tests {
             ("ringkeep://a:1?timeout=soon", "soon"),
             ("ringkeep://a:1?timeout=0", "above zero"),
             ("ringkeep://a:1?consistency=most", "most"),
+            ("ringkeep://a:1?sloppy=maybe", "sloppy=\"maybe\""),
             ("ringkeep://a:1?token=x", "not in this version"),
         ] {
             let error = ConnectOptions::parse(bad).unwrap_err();

@@ -1,5 +1,5 @@
 //! The ordered exchange: two owners list one copy's keys with hashes, page by page; what differs is pulled, merged and
-//! pushed back. Either may be written meanwhile: merging is safe at any time.
+//! pushed back. A fallback's copy is only pushed. Either may be written meanwhile: merging is safe at any time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::{BucketId, NodeNumber, PartitionId};
 use crate::causality::encoding;
 use crate::client::{Peers, TopologySource, current};
-use crate::replica::{Lease, PageQuery, Refusal, Replica};
+use crate::replica::{CopyId, CopySet, Lease, PageQuery, Refusal, Replica};
 use crate::ring::Topology;
 use crate::wire::{Request, Response, Route};
 
@@ -38,7 +38,7 @@ pub struct Exchanged {
 }
 
 /// Compares copies with other owners.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Exchange {
     env: Env,
     replica: Arc<Replica>,
@@ -76,13 +76,9 @@ impl Exchange {
         let mut exchanged = Exchanged::default();
         let mut from: Option<Position> = None;
         loop {
-            let theirs = self.list_there(partition, peer, from.as_ref()).await?;
-            let ours = self.list_here(partition, from.as_ref())?;
-            let bound = match (&theirs.bound, &ours.bound) {
-                (Some(a), Some(b)) => Some(a.min(b).clone()),
-                (Some(bound), None) | (None, Some(bound)) => Some(bound.clone()),
-                (None, None) => None,
-            };
+            let theirs = self.list_there(partition, peer, from.as_ref(), false).await?;
+            let ours = self.list_here(partition.into(), from.as_ref())?;
+            let bound = nearer(&theirs, &ours);
             let topology = current(self.source.as_ref())?;
             let within = |position: &Position| bound.as_ref().is_none_or(|bound| position <= bound);
             let mut keys: Vec<Position> =
@@ -105,6 +101,42 @@ impl Exchange {
         }
     }
 
+    /// Brings what this node's fallback copy of a partition holds to an owner, and gives the number of records sent. When
+    /// it ends the owner has confirmed every record that the copy held when it began.
+    ///
+    /// # Errors
+    /// That of the first request that failed; what was sent until then stays there.
+    pub async fn hand_over(&self, partition: PartitionId, owner: NodeNumber) -> Result<u64> {
+        let copy = CopyId::fallback(partition);
+        let mut sent = 0;
+        let mut from: Option<Position> = None;
+        loop {
+            let ours = self.list_here(copy, from.as_ref())?;
+            let Some(first) = ours.hashes.keys().next() else { return Ok(sent) };
+            // What the owner has before this copy's first key is passed over.
+            let theirs = self.list_there(partition, owner, Some(first), true).await?;
+            let bound = nearer(&theirs, &ours);
+            let topology = current(self.source.as_ref())?;
+            let within = |position: &Position| bound.as_ref().is_none_or(|bound| position <= bound);
+            for (position, hash) in ours.hashes.iter().filter(|(position, _)| within(position)) {
+                let (bucket, key) = position;
+                let spec = topology.buckets.get(bucket);
+                let owns = spec.is_some_and(|spec| topology.owners(partition, &spec.n).contains(&owner));
+                if !owns || theirs.hashes.get(position) == Some(hash) {
+                    continue;
+                }
+                if let Some(record) = self.replica.read(copy, *bucket, key)? {
+                    self.push(&topology, partition, owner, position, record).await?;
+                    sent += 1;
+                }
+            }
+            match bound {
+                Some(bound) => from = Some(bound),
+                None => return Ok(sent),
+            }
+        }
+    }
+
     fn both_own(
         &self,
         topology: &Topology,
@@ -123,11 +155,12 @@ impl Exchange {
         topology: &Topology,
         partition: PartitionId,
         peer: NodeNumber,
-        (bucket, key): &Position,
+        position: &Position,
         there: bool,
         exchanged: &mut Exchanged,
     ) -> Result<()> {
-        let route = Route { bucket: *bucket, partition, epoch: topology.epoch };
+        let (bucket, key) = position;
+        let route = Route { bucket: *bucket, partition, epoch: topology.epoch, sloppy: false };
         let mut theirs = None;
         if there {
             let fetch = Request::Fetch { route, key: key.clone(), full: true };
@@ -144,12 +177,24 @@ impl Exchange {
         if theirs.as_ref() == Some(&ours) {
             return Ok(());
         }
-        let apply = Request::Apply { route, key: key.clone(), captured: self.replica.now(), record: ours };
+        self.push(topology, partition, peer, position, ours).await?;
+        exchanged.pushed += 1;
+        Ok(())
+    }
+
+    /// Sends a record to an owner, which merges it.
+    async fn push(
+        &self,
+        topology: &Topology,
+        partition: PartitionId,
+        peer: NodeNumber,
+        (bucket, key): &Position,
+        record: Bytes,
+    ) -> Result<()> {
+        let route = Route { bucket: *bucket, partition, epoch: topology.epoch, sloppy: false };
+        let apply = Request::Apply { route, key: key.clone(), captured: self.replica.now(), record };
         match self.call(peer, apply).await? {
-            Response::Applied { .. } => {
-                exchanged.pushed += 1;
-                Ok(())
-            }
+            Response::Applied { .. } => Ok(()),
             _ => Err(Error::corrupt("an answer of the wrong kind to a record")),
         }
     }
@@ -175,9 +220,9 @@ impl Exchange {
         self.peers.call(peer, request, deadline).await.and_then(Response::into_result)
     }
 
-    fn list_here(&self, partition: PartitionId, from: Option<&Position>) -> Result<Side> {
+    fn list_here(&self, copy: CopyId, from: Option<&Position>) -> Result<Side> {
         let page = self.replica.page(&PageQuery {
-            partition: Some(partition),
+            copies: CopySet::One(copy),
             bucket: None,
             after: from.cloned(),
             inclusive: false,
@@ -199,24 +244,27 @@ impl Exchange {
         partition: PartitionId,
         peer: NodeNumber,
         from: Option<&Position>,
+        inclusive: bool,
     ) -> Result<Side> {
         let request = Request::Page {
             epoch: current(self.source.as_ref())?.epoch,
             partition: Some(partition),
             bucket: None,
             after: from.map(|(bucket, key)| position(*bucket, key)).unwrap_or_default(),
-            inclusive: false,
+            inclusive,
             end: Bytes::new(),
             prefix: Bytes::new(),
             items_max: PAGE_ITEMS,
             bytes_max: PAGE_BYTES,
             records: false,
+            sloppy: false,
         };
         let Response::Page { items, more, .. } = self.call(peer, request).await? else {
             return Err(Error::corrupt("an answer of the wrong kind to a page"));
         };
         let last = items.last().map(|item| (item.bucket, item.key.clone()));
-        if more && last.as_ref().is_none_or(|last| from.is_some_and(|from| last <= from)) {
+        let goes_on = |last: &Position| from.is_none_or(|from| last > from || (inclusive && last == from));
+        if more && !last.as_ref().is_some_and(goes_on) {
             return Err(Error::corrupt("a page that does not go on"));
         }
         let mut hashes = Hashes::new();
@@ -229,6 +277,15 @@ impl Exchange {
             hashes.insert((item.bucket, item.key), u128::from_be_bytes(hash));
         }
         Ok(Side { hashes, bound: last.filter(|_| more) })
+    }
+}
+
+/// The position up to which two pages both speak; none: to the end.
+fn nearer(a: &Side, b: &Side) -> Option<Position> {
+    match (&a.bound, &b.bound) {
+        (Some(a), Some(b)) => Some(a.min(b).clone()),
+        (Some(bound), None) | (None, Some(bound)) => Some(bound.clone()),
+        (None, None) => None,
     }
 }
 

@@ -5,9 +5,61 @@ use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::RwLock;
 
 use crate::base::error::{Error, Result};
-use crate::base::ids::{CopyNumber, PartitionId};
+use crate::base::ids::{CopyNumber, NodeNumber, PartitionId};
+use crate::ring::{Replicas, Topology};
 use crate::storage::engine::{Batch, Engine};
 use crate::storage::key::{meta_bounds, meta_key};
+
+/// As what a node holds a partition.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Holder {
+    /// As one of its owners.
+    Owner,
+    /// In the place of owners that are away.
+    Fallback,
+}
+
+impl Holder {
+    /// As what a node holds a partition of a bucket with these replicas: as an owner, else, where the request is sloppy,
+    /// as a fallback if it is within the preference list.
+    #[must_use]
+    pub fn of(
+        node: NodeNumber,
+        topology: &Topology,
+        partition: PartitionId,
+        replicas: &Replicas,
+        sloppy: bool,
+    ) -> Option<Self> {
+        if topology.owners(partition, replicas).contains(&node) {
+            return Some(Self::Owner);
+        }
+        (sloppy && topology.fallbacks(partition, replicas).contains(&node)).then_some(Self::Fallback)
+    }
+}
+
+/// One of a node's copies. A node may hold a partition twice: as an owner for one bucket, as a fallback for another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct CopyId {
+    /// The partition.
+    pub partition: PartitionId,
+    /// As what it is held.
+    pub holder: Holder,
+}
+
+impl CopyId {
+    /// The copy that stands in for owners.
+    #[must_use]
+    pub fn fallback(partition: PartitionId) -> Self {
+        Self { partition, holder: Holder::Fallback }
+    }
+}
+
+impl From<PartitionId> for CopyId {
+    /// The copy of an owner.
+    fn from(partition: PartitionId) -> Self {
+        Self { partition, holder: Holder::Owner }
+    }
+}
 
 /// One copy's numbers and whether it counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +74,16 @@ pub struct CopyState {
 
 const NAME_PREFIX: &str = "copy/";
 const VERSION: u8 = 1;
+const FLAG_RECOVERING: u8 = 1;
+/// The copy is being dropped: what is left of it goes with the next start.
+const FLAG_ENDING: u8 = 2;
+
+/// A copy's entry in the engine.
+pub(super) struct Entry {
+    pub(super) partition: PartitionId,
+    pub(super) state: CopyState,
+    pub(super) ending: bool,
+}
 
 /// The copies of a node, by partition.
 #[derive(Debug)]
@@ -36,22 +98,19 @@ impl Copies {
     /// `Corruption` for an entry that this version cannot have written, and what the engine reports.
     pub fn load(engine: &dyn Engine, partitions: u32) -> Result<Self> {
         let copies = Self { slots: (0..partitions).map(|_| RwLock::new(None)).collect() };
-        let bounds = meta_bounds(NAME_PREFIX);
-        let mut from = bounds.from;
-        loop {
-            let page = engine.scan(&from, &bounds.to, 1_024, 1 << 20)?;
-            for (key, value) in &page.items {
-                let (partition, state) = decode(key, value)?;
-                let slot = copies.slots.get(usize::from(partition.0)).ok_or_else(|| {
-                    Error::corrupt(format!("a copy of partition {partition} among {partitions} partitions"))
-                })?;
-                *slot.write() = Some(state);
+        for Entry { partition, state, ending } in entries(engine, NAME_PREFIX)? {
+            if ending {
+                return Err(Error::corrupt(format!(
+                    "the copy of partition {partition} ends; only a fallback's does"
+                )));
             }
-            match page.items.last() {
-                Some((last, _)) if page.more => from = crate::storage::key::after(last),
-                _ => return Ok(copies),
-            }
+            *copies.slot(partition)?.write() = Some(state);
         }
+        Ok(copies)
+    }
+
+    fn slot(&self, partition: PartitionId) -> Result<&RwLock<Option<CopyState>>> {
+        self.slots.get(usize::from(partition.0)).ok_or_else(|| stray(partition, self.slots.len()))
     }
 
     /// The copy of a partition, if there is one.
@@ -80,20 +139,14 @@ impl Copies {
         if let Some(state) = self.get(partition) {
             return Ok(state);
         }
-        let slot = self.slots.get(usize::from(partition.0)).ok_or_else(|| {
-            Error::new(crate::base::error::ErrorKind::Internal, format!("no partition {partition}"))
-        })?;
-        let mut slot = slot.write();
+        let mut slot = self.slot(partition)?.write();
         if let Some(state) = *slot {
             return Ok(state);
         }
         let number = number()?;
         let state = CopyState { generation: number, actor: number, recovering: false };
-        let mut batch = Batch::new();
-        let (key, value) = encode(partition, &state);
-        batch.put(key, value);
         // Applied before the first record of the copy: a record never lies under a generation that nobody knows.
-        engine.apply(batch)?;
+        store(engine, NAME_PREFIX, partition, &state, false)?;
         *slot = Some(state);
         Ok(state)
     }
@@ -105,37 +158,71 @@ impl Copies {
     pub fn set(&self, partition: PartitionId, state: CopyState, engine: &dyn Engine) -> Result<()> {
         let Some(slot) = self.slots.get(usize::from(partition.0)) else { return Ok(()) };
         let mut slot = slot.write();
-        let mut batch = Batch::new();
-        let (key, value) = encode(partition, &state);
-        batch.put(key, value);
-        engine.apply(batch)?;
+        store(engine, NAME_PREFIX, partition, &state, false)?;
         *slot = Some(state);
         Ok(())
     }
 }
 
-fn encode(partition: PartitionId, state: &CopyState) -> (Bytes, Bytes) {
-    let mut value = BytesMut::with_capacity(18);
-    value.put_u8(VERSION);
-    value.put_u8(u8::from(state.recovering));
-    value.put_u64(state.generation.0);
-    value.put_u64(state.actor.0);
-    (meta_key(&format!("{NAME_PREFIX}{:05}", partition.0)), value.freeze())
+pub(super) fn stray(partition: PartitionId, partitions: usize) -> Error {
+    Error::corrupt(format!("a copy of partition {partition} among {partitions} partitions"))
 }
 
-fn decode(key: &Bytes, value: &Bytes) -> Result<(PartitionId, CopyState)> {
+/// The entries of copies under a name.
+pub(super) fn entries(engine: &dyn Engine, prefix: &str) -> Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    let bounds = meta_bounds(prefix);
+    let mut from = bounds.from;
+    loop {
+        let page = engine.scan(&from, &bounds.to, 1_024, 1 << 20)?;
+        for (key, value) in &page.items {
+            found.push(decode(prefix, key, value)?);
+        }
+        match page.items.last() {
+            Some((last, _)) if page.more => from = crate::storage::key::after(last),
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// Stores the entry of a copy.
+pub(super) fn store(
+    engine: &dyn Engine,
+    prefix: &str,
+    partition: PartitionId,
+    state: &CopyState,
+    ending: bool,
+) -> Result<()> {
+    let mut flags = if state.recovering { FLAG_RECOVERING } else { 0 };
+    flags |= if ending { FLAG_ENDING } else { 0 };
+    let mut value = BytesMut::with_capacity(18);
+    value.put_u8(VERSION);
+    value.put_u8(flags);
+    value.put_u64(state.generation.0);
+    value.put_u64(state.actor.0);
+    let mut batch = Batch::new();
+    batch.put(name(prefix, partition), value.freeze());
+    engine.apply(batch).map(drop)
+}
+
+/// The engine key of a copy's entry.
+pub(super) fn name(prefix: &str, partition: PartitionId) -> Bytes {
+    meta_key(&format!("{prefix}{:05}", partition.0))
+}
+
+fn decode(prefix: &str, key: &Bytes, value: &Bytes) -> Result<Entry> {
     let fault = || Error::corrupt(format!("the copy entry {key:?} is damaged"));
-    let name = key.get(1 + NAME_PREFIX.len()..).and_then(|digits| std::str::from_utf8(digits).ok());
-    let partition = name.and_then(|digits| digits.parse().ok()).ok_or_else(fault)?;
+    let digits = key.get(1 + prefix.len()..).and_then(|digits| std::str::from_utf8(digits).ok());
+    let partition = digits.and_then(|digits| digits.parse().ok()).ok_or_else(fault)?;
     let bytes: &[u8; 18] = value.first_chunk().ok_or_else(fault)?;
-    let [version, recovering, g0, g1, g2, g3, g4, g5, g6, g7, a0, a1, a2, a3, a4, a5, a6, a7] = *bytes;
-    if value.len() != 18 || version != VERSION || recovering > 1 {
+    let [version, flags, g0, g1, g2, g3, g4, g5, g6, g7, a0, a1, a2, a3, a4, a5, a6, a7] = *bytes;
+    if value.len() != 18 || version != VERSION || flags & !(FLAG_RECOVERING | FLAG_ENDING) != 0 {
         return Err(fault());
     }
     let state = CopyState {
         generation: CopyNumber(u64::from_be_bytes([g0, g1, g2, g3, g4, g5, g6, g7])),
         actor: CopyNumber(u64::from_be_bytes([a0, a1, a2, a3, a4, a5, a6, a7])),
-        recovering: recovering == 1,
+        recovering: flags & FLAG_RECOVERING != 0,
     };
-    Ok((PartitionId(partition), state))
+    Ok(Entry { partition: PartitionId(partition), state, ending: flags & FLAG_ENDING != 0 })
 }

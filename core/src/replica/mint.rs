@@ -4,11 +4,12 @@
 use bytes::Bytes;
 
 use crate::base::error::{Error, ErrorKind};
-use crate::base::ids::{Actor, BucketId, Dot, PartitionId, Time};
+use crate::base::ids::{Actor, BucketId, Dot, Time};
 use crate::causality::truncation::truncate_forced;
 use crate::causality::{Clock, Payload, Record, Sibling};
 use crate::storage::engine::Lsn;
 
+use super::copies::CopyId;
 use super::store::Limits;
 
 /// What a write supersedes.
@@ -25,8 +26,8 @@ pub enum Basis {
 /// A write to be minted.
 #[derive(Clone, Debug)]
 pub struct Mint {
-    /// The partition of the key.
-    pub partition: PartitionId,
+    /// The copy to mint at.
+    pub copy: CopyId,
     /// The bucket.
     pub bucket: BucketId,
     /// The key.

@@ -5,6 +5,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use bytes::Bytes;
 
+use super::copies::CopyId;
 use super::store::Replica;
 use crate::base::error::Result;
 use crate::base::ids::{BucketId, CopyNumber, PartitionId};
@@ -12,11 +13,22 @@ use crate::storage::key::{
     Bounds, after, bucket_bounds, copy_bounds, data_key, prefix_bounds, split_data_key,
 };
 
+/// Which copies to list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CopySet {
+    /// This one.
+    One(CopyId),
+    /// Every copy that the node holds as an owner.
+    Owned,
+    /// Those, and every fallback copy.
+    All,
+}
+
 /// Which part of which copies to list.
 #[derive(Clone, Debug)]
 pub struct PageQuery {
-    /// One copy, or every copy of this node.
-    pub partition: Option<PartitionId>,
+    /// The copies.
+    pub copies: CopySet,
     /// One bucket; none only with one copy: all its buckets, in order.
     pub bucket: Option<BucketId>,
     /// Where to begin: bucket and key.
@@ -61,9 +73,10 @@ impl Replica {
     /// # Errors
     /// What the engine reports.
     pub fn page(&self, query: &PageQuery) -> Result<ReplicaPage> {
-        let copies = match query.partition {
-            Some(partition) => self.copies.get(partition).map(|copy| (partition, copy)).into_iter().collect(),
-            None => self.copies.all(),
+        let copies = match query.copies {
+            CopySet::One(id) => self.state(id).map(|copy| (id.partition, copy)).into_iter().collect(),
+            CopySet::Owned => self.copies.all(),
+            CopySet::All => [self.copies.all(), self.fallbacks.all()].concat(),
         };
         // Each copy holds about its share of the page; half as much again saves most second looks.
         let chunk = (query.items_max / copies.len().max(1)).saturating_mul(3) / 2 + 4;

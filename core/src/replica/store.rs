@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::copies::{Copies, CopyState};
+use super::copies::{Copies, CopyId, CopyState, Holder};
+use super::fallbacks::{Fallbacks, Writing, size};
 use super::mint::{Mint, Minted, Refusal, next_record};
 use crate::base::env::Env;
 use crate::base::error::Result;
@@ -29,6 +30,8 @@ pub struct Limits {
     pub record: causality::limits::Limits,
     /// Clock entries above which the oldest are cut.
     pub clock_entries_max: usize,
+    /// Bytes of all fallback copies.
+    pub fallback_bytes_max: u64,
 }
 
 impl Limits {
@@ -41,6 +44,7 @@ impl Limits {
                 record_bytes_max: settings.record_bytes_max as usize,
             },
             clock_entries_max: settings.clock_entries_max as usize,
+            fallback_bytes_max: settings.fallback_bytes_max,
         }
     }
 }
@@ -54,11 +58,19 @@ pub struct Merged {
     pub lsn: Lsn,
 }
 
+/// A copy that is being written.
+struct OpenCopy<'a> {
+    state: CopyState,
+    /// Held as long as the write lasts, so that the copy is not dropped meanwhile.
+    fallback: Option<Writing<'a>>,
+}
+
 /// One node's copies.
 #[derive(Debug)]
 pub struct Replica {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) copies: Copies,
+    pub(super) fallbacks: Fallbacks,
     env: Env,
     hlc: Arc<Hlc>,
     number: NodeNumber,
@@ -80,8 +92,9 @@ impl Replica {
         limits: Limits,
     ) -> Result<Self> {
         let copies = Copies::load(engine.as_ref(), partitions)?;
+        let fallbacks = Fallbacks::load(engine.as_ref(), partitions, limits.fallback_bytes_max)?;
         let stripes = (0..STRIPES).map(|_| Mutex::new(())).collect();
-        Ok(Self { engine, copies, env, hlc, number, stripes, limits })
+        Ok(Self { engine, copies, fallbacks, env, hlc, number, stripes, limits })
     }
 
     /// This node's number.
@@ -96,10 +109,24 @@ impl Replica {
         &self.engine
     }
 
-    /// The copies.
+    /// The copies that this node holds as an owner.
     #[must_use]
     pub fn copies(&self) -> &Copies {
         &self.copies
+    }
+
+    /// The copies that it holds in the place of owners.
+    #[must_use]
+    pub fn fallbacks(&self) -> &Fallbacks {
+        &self.fallbacks
+    }
+
+    /// The numbers of a copy, if there is one.
+    pub(super) fn state(&self, copy: CopyId) -> Option<CopyState> {
+        match copy.holder {
+            Holder::Owner => self.copies.get(copy.partition),
+            Holder::Fallback => self.fallbacks.get(copy.partition),
+        }
     }
 
     /// The node's clock.
@@ -114,10 +141,10 @@ impl Replica {
         self.hlc.read(self.env.unix_ms())
     }
 
-    /// Whether the copy of a partition counts in read quorums. One that was never started has nothing to forget.
+    /// Whether a copy counts in read quorums. One that was never started has nothing to forget.
     #[must_use]
-    pub fn counts(&self, partition: PartitionId) -> bool {
-        self.copies.get(partition).is_none_or(|copy| !copy.recovering)
+    pub fn counts(&self, copy: impl Into<CopyId>) -> bool {
+        self.state(copy.into()).is_none_or(|copy| !copy.recovering)
     }
 
     /// Whether any copy may have forgotten something.
@@ -128,9 +155,15 @@ impl Replica {
 
     /// The stored record, encoded, if that is known without the disk; the outer none: only `read` can tell.
     #[must_use]
-    pub fn read_cached(&self, partition: PartitionId, bucket: BucketId, key: &[u8]) -> Option<Option<Bytes>> {
-        let Some(copy) = self.copies.get(partition) else { return Some(None) };
-        match self.engine.get_cached(&data_key(partition, copy.generation, bucket, key)) {
+    pub fn read_cached(
+        &self,
+        copy: impl Into<CopyId>,
+        bucket: BucketId,
+        key: &[u8],
+    ) -> Option<Option<Bytes>> {
+        let id: CopyId = copy.into();
+        let Some(copy) = self.state(id) else { return Some(None) };
+        match self.engine.get_cached(&data_key(id.partition, copy.generation, bucket, key)) {
             Cached::Hit(found) => Some(found),
             Cached::Unknown => None,
         }
@@ -140,9 +173,10 @@ impl Replica {
     ///
     /// # Errors
     /// What the engine reports.
-    pub fn read(&self, partition: PartitionId, bucket: BucketId, key: &[u8]) -> Result<Option<Bytes>> {
-        match self.copies.get(partition) {
-            Some(copy) => self.engine.get(&data_key(partition, copy.generation, bucket, key)),
+    pub fn read(&self, copy: impl Into<CopyId>, bucket: BucketId, key: &[u8]) -> Result<Option<Bytes>> {
+        let id: CopyId = copy.into();
+        match self.state(id) {
+            Some(copy) => self.engine.get(&data_key(id.partition, copy.generation, bucket, key)),
             None => Ok(None),
         }
     }
@@ -152,21 +186,20 @@ impl Replica {
     /// # Errors
     /// `Refusal::Lease` when the clock's lease is used up; nothing was stored by any refusal.
     pub fn mint(&self, mint: &Mint) -> Result<Minted, Refusal> {
-        let copy = self.copy(mint.partition)?;
-        let key = data_key(mint.partition, copy.generation, mint.bucket, &mint.key);
+        let open = self.open_copy(mint.copy)?;
+        let key = data_key(mint.copy.partition, open.state.generation, mint.bucket, &mint.key);
         let _stripe = self.stripe(mint.bucket, &mint.key);
-        let stored = match self.engine.get(&key)? {
-            Some(bytes) => decode(&bytes)?,
+        let before = self.engine.get(&key)?;
+        let stored = match &before {
+            Some(bytes) => decode(bytes)?,
             None => Record::default(),
         };
         let now_ms = self.env.unix_ms();
         let tick = self.hlc.mint(now_ms, mint.floor).map_err(|needed| Refusal::Lease(needed.0))?;
-        let actor = Actor { node: self.number, copy: copy.actor };
+        let actor = Actor { node: self.number, copy: open.state.actor };
         let (record, dot) = next_record(stored, mint, actor, tick, now_ms, &self.limits)?;
         let bytes = encode(&record);
-        let mut batch = Batch::new();
-        batch.put(key, bytes.clone());
-        let lsn = self.engine.apply(batch)?;
+        let lsn = self.write(&open, key, before.as_ref(), bytes.clone())?;
         Ok(Minted { dot, clock: record.clock, record: bytes, lsn })
     }
 
@@ -176,23 +209,44 @@ impl Replica {
     /// `Corruption` for bytes that are no record, `Refusal::Lease` as for `mint`, and what the engine reports.
     pub fn merge(
         &self,
-        partition: PartitionId,
+        copy: impl Into<CopyId>,
         bucket: BucketId,
         key: &[u8],
         bytes: &Bytes,
     ) -> Result<Merged, Refusal> {
-        let copy = self.copy(partition)?;
-        let engine_key = data_key(partition, copy.generation, bucket, key);
+        let id: CopyId = copy.into();
+        let open = self.open_copy(id)?;
+        let engine_key = data_key(id.partition, open.state.generation, bucket, key);
         let _stripe = self.stripe(bucket, key);
         let stored = self.engine.get(&engine_key)?;
         let merged = encoding::merge(stored.as_ref(), bytes)?;
-        let mut batch = Batch::new();
-        if let Some(changed) = merged.changed {
-            batch.put(engine_key, changed);
-        }
-        // Stored before, the record may not be on disk yet: an empty batch is a barrier behind it.
-        let lsn = self.engine.apply(batch)?;
+        let lsn = match merged.changed {
+            Some(changed) => self.write(&open, engine_key, stored.as_ref(), changed)?,
+            // Stored before, the record may not be on disk yet: an empty batch is a barrier behind it.
+            None => self.engine.apply(Batch::new())?,
+        };
         Ok(Merged { winner: merged.winner.unwrap_or_default(), lsn })
+    }
+
+    /// Writes a record to a copy. Of a fallback's the space is bounded, and its drain is told of the write.
+    fn write(&self, open: &OpenCopy<'_>, key: Bytes, before: Option<&Bytes>, record: Bytes) -> Result<Lsn> {
+        let new = size(&key, &record);
+        let old = before.map_or(0, |before| size(&key, before));
+        let mut batch = Batch::new();
+        batch.put(key, record);
+        let Some(held) = &open.fallback else { return self.engine.apply(batch) };
+        self.fallbacks.reserve(held, new)?;
+        match self.engine.apply(batch) {
+            Ok(lsn) => {
+                Fallbacks::written(held);
+                self.fallbacks.release(held, old);
+                Ok(lsn)
+            }
+            Err(error) => {
+                self.fallbacks.release(held, new);
+                Err(error)
+            }
+        }
     }
 
     /// Gives every copy a new actor number and marks it recovering: after a start that may have forgotten something.
@@ -202,7 +256,12 @@ impl Replica {
     /// `Refusal::Lease` as for `mint`, and what the engine reports.
     pub fn renew_copies(&self, owned: impl IntoIterator<Item = PartitionId>) -> Result<(), Refusal> {
         for partition in owned {
-            self.copy(partition)?;
+            self.open_copy(partition.into())?;
+        }
+        for (partition, _) in self.fallbacks.all() {
+            // It counts in no strict quorum, so there is nothing that it must recover before it counts again.
+            let actor = self.copy_number()?;
+            self.fallbacks.renew(partition, actor, self.engine.as_ref())?;
         }
         for (partition, copy) in self.copies.all() {
             let actor = self.copy_number()?;
@@ -228,8 +287,18 @@ impl Replica {
         }
     }
 
-    fn copy(&self, partition: PartitionId) -> Result<CopyState, Refusal> {
-        self.copies.get_or_start(partition, || self.copy_number(), self.engine.as_ref())
+    fn open_copy(&self, copy: CopyId) -> Result<OpenCopy<'_>, Refusal> {
+        let engine = self.engine.as_ref();
+        match copy.holder {
+            Holder::Owner => {
+                let state = self.copies.get_or_start(copy.partition, || self.copy_number(), engine)?;
+                Ok(OpenCopy { state, fallback: None })
+            }
+            Holder::Fallback => {
+                let held = self.fallbacks.write(copy.partition, || self.copy_number(), engine)?;
+                Ok(OpenCopy { state: held.state, fallback: Some(held) })
+            }
+        }
     }
 
     fn copy_number(&self) -> Result<CopyNumber, Refusal> {

@@ -101,6 +101,27 @@ pub enum Level {
 }
 
 impl Level {
+    /// Whether it counts within a data centre, or within each.
+    #[must_use]
+    pub fn is_local(self) -> bool {
+        use Consistency::{EachQuorum, LocalOne, LocalQuorum};
+        matches!(self, Self::Consistency(LocalOne | LocalQuorum | EachQuorum))
+    }
+
+    /// Refuses what fallbacks cannot give.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for `all`, which waits for each of the owners, while a fallback is there because one is away.
+    pub fn check_sloppy(self) -> Result<()> {
+        if self == Self::Consistency(Consistency::All) {
+            return Err(Error::invalid(
+                "sloppy with consistency all: all waits for every owner, and no fallback can stand in for one; \
+                 give a number, or sloppy=false",
+            ));
+        }
+        Ok(())
+    }
+
     /// Checks that a number is one that a bucket can meet.
     ///
     /// # Errors
@@ -265,6 +286,10 @@ impl BucketSpec {
         self.n.validate()?;
         self.r.validate("r", &self.n)?;
         self.w.validate("w", &self.n)?;
+        if self.sloppy {
+            self.r.check_sloppy()?;
+            self.w.check_sloppy()?;
+        }
         if self.ttl_ms == Some(0) {
             return Err(Error::invalid("ttl=0 means never: leave the ttl out"));
         }
@@ -303,6 +328,7 @@ mod tests {
             BucketSpec { n: Replicas::PerDc(BTreeMap::new()), ..good.clone() },
             BucketSpec { name: String::new(), ..good.clone() },
             BucketSpec { ttl_ms: Some(0), ..good.clone() },
+            BucketSpec { sloppy: true, w: Level::Consistency(Consistency::All), ..good.clone() },
         ] {
             assert!(bad.validate().is_err(), "{bad:?}");
         }

@@ -8,7 +8,7 @@ use super::context::{Context, Scope};
 use super::entry::{Entry, Value};
 use super::handle::StoreInner;
 use super::operations::{Count, Delete, Get, GetMany, Put, PutMany, Read, Update};
-use super::options::{ReadOptions, ScanOptions, WriteOptions, check_sloppy, check_timeout, level};
+use super::options::{ReadOptions, ScanOptions, WriteOptions, check_timeout, level};
 use super::scan::Scan;
 use crate::base::env::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
@@ -107,6 +107,7 @@ impl Bucket {
             resolver: spec.resolver,
             r: default_level(spec, spec.r),
             w: default_level(spec, spec.w),
+            sloppy: (spec.id != BucketId(0)).then_some(spec.sloppy),
             n: u32::try_from(spec.n.total()).unwrap_or(u32::MAX),
         })
     }
@@ -155,13 +156,11 @@ impl Bucket {
 
     /// The checks of a read's options that need no topology.
     pub(crate) fn check_read(options: &ReadOptions) -> Result<()> {
-        check_sloppy(options.sloppy)?;
         level("r", options.consistency, options.r, u32::MAX).map(drop)
     }
 
     /// The checks of a write's options that need no topology.
     pub(crate) fn check_write(options: &WriteOptions) -> Result<()> {
-        check_sloppy(options.sloppy)?;
         level("w", options.consistency, options.w, u32::MAX).map(drop)
     }
 }
@@ -178,6 +177,7 @@ pub(crate) struct Resolved {
     pub(crate) scope: Scope,
     r: Option<Level>,
     w: Option<Level>,
+    sloppy: Option<bool>,
     pub(crate) n: u32,
 }
 
@@ -198,6 +198,15 @@ impl Resolved {
             .or(self.w)
             .or(store.map(Level::Consistency))
             .unwrap_or(Level::Consistency(Consistency::Quorum)))
+    }
+
+    /// Whether a call at this level is sloppy: call, bucket, store, no.
+    pub(crate) fn sloppy(&self, call: Option<bool>, store: Option<bool>, level: Level) -> Result<bool> {
+        let sloppy = call.or(self.sloppy).or(store).unwrap_or(false);
+        if sloppy {
+            level.check_sloppy()?;
+        }
+        Ok(sloppy)
     }
 
     /// What a reader sees of a record.

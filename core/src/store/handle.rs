@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::admin::{BucketInfo, Status};
 use super::backend::{Backend, bucket_infos};
 use super::bucket::Bucket;
-use super::options::{check_sloppy, check_timeout};
+use super::options::check_timeout;
 use crate::base::env::{BoxFuture, Env};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{PartitionId, Time};
@@ -22,6 +22,8 @@ use crate::ring::{BucketSpec, Consistency, Replicas};
 pub struct Defaults {
     /// The level of reads and writes.
     pub consistency: Option<Consistency>,
+    /// Whether fallbacks count.
+    pub sloppy: Option<bool>,
     /// The time limit; none: the settings' `timeout_ms`.
     pub timeout: Option<Duration>,
 }
@@ -106,8 +108,7 @@ impl Store {
     pub fn create_bucket(&self, spec: BucketSpec) -> BoxFuture<'static, Result<()>> {
         let store = Arc::clone(&self.0);
         Box::pin(async move {
-            let checked = spec.validate().and_then(|()| check_sloppy(Some(spec.sloppy)));
-            checked.map_err(|error| error.during("create_bucket"))?;
+            spec.validate().map_err(|error| error.during("create_bucket"))?;
             let timeout = store.defaults.timeout.unwrap_or(store.backend.settings().timeout());
             let deadline = store.backend.env().deadline(timeout);
             let created = Arc::clone(&store.backend).create_bucket(spec, deadline);

@@ -42,6 +42,13 @@ macro_rules! read_options {
                 self
             }
 
+            /// Whether fallbacks count for owners that are away.
+            #[must_use]
+            pub fn sloppy(mut self, sloppy: bool) -> Self {
+                self.options.sloppy = Some(sloppy);
+                self
+            }
+
             /// How long it may take.
             #[must_use]
             pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -73,6 +80,13 @@ macro_rules! write_options {
             #[must_use]
             pub fn w(mut self, owners: u32) -> Self {
                 self.options.w = Some(owners);
+                self
+            }
+
+            /// Whether fallbacks count for owners that are away.
+            #[must_use]
+            pub fn sloppy(mut self, sloppy: bool) -> Self {
+                self.options.sloppy = Some(sloppy);
                 self
             }
 
@@ -230,10 +244,12 @@ async fn fetch(bucket: &Bucket, key: &Bytes, options: &ReadOptions) -> Result<(R
         Ok(resolved) => resolved,
         Err(_) => bucket.resolve_or_wait(deadline).await?,
     };
+    let level = resolved.read_level(options, bucket.store.defaults.consistency)?;
     let request = ReadRequest {
         bucket: resolved.id,
         key: key.clone(),
-        level: resolved.read_level(options, bucket.store.defaults.consistency)?,
+        level,
+        sloppy: resolved.sloppy(options.sloppy, bucket.store.defaults.sloppy, level)?,
         deadline,
         caller: caller(options.event_loop),
     };
@@ -259,13 +275,15 @@ async fn store(bucket: &Bucket, key: Bytes, change: Change, options: &WriteOptio
         Some(context) => Some(context.open(&resolved.scope, &key)?),
         None => None,
     };
+    let level = resolved.write_level(options, bucket.store.defaults.consistency)?;
     let request = WriteRequest {
         bucket: resolved.id,
         key: key.clone(),
         change,
         expiry: expiry(options.ttl),
         context,
-        level: resolved.write_level(options, bucket.store.defaults.consistency)?,
+        level,
+        sloppy: resolved.sloppy(options.sloppy, bucket.store.defaults.sloppy, level)?,
         floor: floor(&bucket.store),
         deadline,
         caller: caller(options.event_loop),

@@ -19,7 +19,7 @@ pub struct ReadOptions {
     pub r: Option<u32>,
     /// How long the operation may take, above zero and at most a day.
     pub timeout: Option<Duration>,
-    /// Whether fallbacks count (not in this version).
+    /// Whether fallbacks count for owners that are away; not together with the level `all`.
     pub sloppy: Option<bool>,
     /// The caller is an event loop's thread: the first poll neither reads the disk nor waits for it.
     pub event_loop: bool,
@@ -43,7 +43,7 @@ pub struct WriteOptions {
     pub w: Option<u32>,
     /// How long the operation may take, above zero and at most a day.
     pub timeout: Option<Duration>,
-    /// Whether fallbacks count (not in this version).
+    /// Whether fallbacks count for owners that are away; not together with the level `all`.
     pub sloppy: Option<bool>,
     /// When the value expires; unsaid, the bucket's rule holds.
     pub ttl: Option<Ttl>,
@@ -98,9 +98,4 @@ pub(crate) fn check_timeout(timeout: Duration) -> Result<Duration> {
         return Err(Error::invalid(format!("timeout={} s exceeds a day", timeout.as_secs())));
     }
     Ok(timeout)
-}
-
-/// Refuses sloppy quorums, which need hinted handoff.
-pub(crate) fn check_sloppy(sloppy: Option<bool>) -> Result<()> {
-    if sloppy == Some(true) { Err(Error::not_in_this_version("sloppy")) } else { Ok(()) }
 }

@@ -89,6 +89,7 @@ impl Scan {
             Err(_) => self.bucket.resolve_or_wait(deadline).await?,
         };
         let left = self.options.limit.map_or(u64::MAX, |limit| limit - self.given);
+        let level = resolved.read_level(options, self.bucket.store.defaults.consistency)?;
         let request = ScanRequest {
             bucket: resolved.id,
             after: self.after.clone(),
@@ -96,7 +97,8 @@ impl Scan {
             prefix: self.options.prefix.clone(),
             end: self.options.end.clone(),
             items_max: self.page_items.min(u32::try_from(left).unwrap_or(u32::MAX)).max(1),
-            level: resolved.read_level(options, self.bucket.store.defaults.consistency)?,
+            level,
+            sloppy: resolved.sloppy(options.sloppy, self.bucket.store.defaults.sloppy, level)?,
             deadline,
             caller: caller(options.event_loop),
         };

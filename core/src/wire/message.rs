@@ -27,6 +27,8 @@ pub struct Route {
     pub partition: PartitionId,
     /// The sender's epoch.
     pub epoch: Epoch,
+    /// Whether fallbacks take part beside the owners.
+    pub sloppy: bool,
 }
 
 impl Route {
@@ -34,10 +36,16 @@ impl Route {
         out.put_u32_le(self.bucket.0);
         out.put_u16_le(self.partition.0);
         put_epoch(out, self.epoch);
+        out.put_u8(u8::from(self.sloppy));
     }
 
     pub(super) fn read(reader: &mut Reader) -> Result<Self> {
-        Ok(Self { bucket: reader.bucket()?, partition: reader.partition()?, epoch: reader.epoch()? })
+        Ok(Self {
+            bucket: reader.bucket()?,
+            partition: reader.partition()?,
+            epoch: reader.epoch()?,
+            sloppy: reader.bool()?,
+        })
     }
 }
 

@@ -55,6 +55,8 @@ pub enum Request {
         bytes_max: u32,
         /// Records rather than hashes.
         records: bool,
+        /// With every copy: the fallback copies, too.
+        sloppy: bool,
     },
     /// To a node: coordinate this write.
     Write {
@@ -110,6 +112,8 @@ pub enum Request {
         timeout_ms: u32,
         /// Records rather than keys alone.
         values: bool,
+        /// Whether fallbacks count, and what they hold is listed.
+        sloppy: bool,
     },
     /// A message of `proto/control.proto`.
     Control(Bytes),
@@ -119,6 +123,7 @@ const FLAG_INCLUSIVE: u8 = 1;
 const FLAG_CONTENTS: u8 = 2;
 const FLAG_PARTITION: u8 = 4;
 const FLAG_BUCKET: u8 = 8;
+const FLAG_SLOPPY: u8 = 16;
 
 impl Request {
     /// The kind of frame that carries it.
@@ -198,6 +203,7 @@ impl Request {
             items_max,
             bytes_max,
             records,
+            sloppy,
         } = self
         else {
             return &EMPTY;
@@ -205,6 +211,7 @@ impl Request {
         put_epoch(head, *epoch);
         let mut flags = flag(*inclusive, FLAG_INCLUSIVE) | flag(*records, FLAG_CONTENTS);
         flags |= flag(partition.is_some(), FLAG_PARTITION) | flag(bucket.is_some(), FLAG_BUCKET);
+        flags |= flag(*sloppy, FLAG_SLOPPY);
         head.put_u8(flags);
         head.put_u16_le(partition.unwrap_or_default().0);
         head.put_u32_le(bucket.unwrap_or_default().0);
@@ -227,13 +234,15 @@ impl Request {
             need,
             timeout_ms,
             values,
+            sloppy,
         } = self
         else {
             return &EMPTY;
         };
         head.put_u32_le(bucket.0);
         put_epoch(head, *epoch);
-        head.put_u8(flag(*inclusive, FLAG_INCLUSIVE) | flag(*values, FLAG_CONTENTS));
+        let flags = flag(*inclusive, FLAG_INCLUSIVE) | flag(*values, FLAG_CONTENTS);
+        head.put_u8(flags | flag(*sloppy, FLAG_SLOPPY));
         need.put(head);
         head.put_u32_le(*timeout_ms);
         head.put_u32_le(*items_max);
@@ -295,7 +304,7 @@ impl Request {
 
     fn decode_page(reader: &mut Reader) -> Result<Self> {
         let epoch = reader.epoch()?;
-        let known = FLAG_INCLUSIVE | FLAG_CONTENTS | FLAG_PARTITION | FLAG_BUCKET;
+        let known = FLAG_INCLUSIVE | FLAG_CONTENTS | FLAG_PARTITION | FLAG_BUCKET | FLAG_SLOPPY;
         let flags = read_flags(reader, known)?;
         let (partition, bucket) = (reader.partition()?, reader.bucket()?);
         Ok(Self::Page {
@@ -304,6 +313,7 @@ impl Request {
             bucket: flagged(bucket, flags & FLAG_BUCKET != 0)?,
             inclusive: flags & FLAG_INCLUSIVE != 0,
             records: flags & FLAG_CONTENTS != 0,
+            sloppy: flags & FLAG_SLOPPY != 0,
             items_max: reader.u32()?,
             bytes_max: reader.u32()?,
             after: reader.short_bytes(POSITION_BYTES_MAX)?,
@@ -315,12 +325,13 @@ impl Request {
     fn decode_scan(reader: &mut Reader) -> Result<Self> {
         let bucket = reader.bucket()?;
         let epoch = reader.epoch()?;
-        let flags = read_flags(reader, FLAG_INCLUSIVE | FLAG_CONTENTS)?;
+        let flags = read_flags(reader, FLAG_INCLUSIVE | FLAG_CONTENTS | FLAG_SLOPPY)?;
         Ok(Self::Scan {
             bucket,
             epoch,
             inclusive: flags & FLAG_INCLUSIVE != 0,
             values: flags & FLAG_CONTENTS != 0,
+            sloppy: flags & FLAG_SLOPPY != 0,
             need: Need::read(reader)?,
             timeout_ms: reader.u32()?,
             items_max: reader.u32()?,

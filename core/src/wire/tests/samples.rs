@@ -13,8 +13,13 @@ use crate::wire::{
     Change, Expiry, Hello, KEY_BYTES_MAX, Need, PageItem, Request, Response, Role, Route, VersionRange,
 };
 
-const ROUTE: Route =
-    Route { bucket: BucketId(7), partition: PartitionId(258), epoch: Epoch { era: 1, number: 515 } };
+const ROUTE: Route = Route {
+    bucket: BucketId(7),
+    partition: PartitionId(258),
+    epoch: Epoch { era: 1, number: 515 },
+    sloppy: false,
+};
+const SLOPPY_ROUTE: Route = Route { sloppy: true, ..ROUTE };
 
 const DOT: Dot = Dot {
     time: Time(0x0011_2233_4455_6677),
@@ -65,11 +70,21 @@ pub(super) fn requests() -> Vec<(&'static str, Request)> {
         items_max: 256,
         bytes_max: 1 << 20,
         records,
+        sloppy: records,
     };
     vec![
         (
             "apply",
             Request::Apply { route: ROUTE, key: key.clone(), captured: Time(77), record: bytes("record") },
+        ),
+        (
+            "sloppy apply",
+            Request::Apply {
+                route: SLOPPY_ROUTE,
+                key: key.clone(),
+                captured: Time(77),
+                record: bytes("record"),
+            },
         ),
         ("fetch", Request::Fetch { route: ROUTE, key: key.clone(), full: true }),
         ("page", page(Some(PartitionId(258)), Some(BucketId(7)), true, false)),
@@ -99,6 +114,7 @@ pub(super) fn requests() -> Vec<(&'static str, Request)> {
                 need: Need::Level(2),
                 timeout_ms: 5_000,
                 values: true,
+                sloppy: true,
             },
         ),
         ("control request", Request::Control(bytes("protobuf"))),
@@ -161,10 +177,8 @@ fn any_dot() -> impl Strategy<Value = Dot> {
 }
 
 fn any_route() -> impl Strategy<Value = Route> {
-    (any::<u32>(), any::<u16>(), any_epoch()).prop_map(|(bucket, partition, epoch)| Route {
-        bucket: BucketId(bucket),
-        partition: PartitionId(partition),
-        epoch,
+    (any::<u32>(), any::<u16>(), any_epoch(), any::<bool>()).prop_map(|(bucket, partition, epoch, sloppy)| {
+        Route { bucket: BucketId(bucket), partition: PartitionId(partition), epoch, sloppy }
     })
 }
 
@@ -194,8 +208,13 @@ fn any_write() -> impl Strategy<Value = Request> {
 fn any_page() -> impl Strategy<Value = Request> {
     let scope = (option::of(any::<u16>()), option::of(any::<u32>()));
     let range = (any_key(), any::<bool>(), any_key(), any_key());
-    (any_epoch(), scope, range, any::<(u32, u32, bool)>()).prop_map(
-        |(epoch, (partition, bucket), (after, inclusive, end, prefix), (items_max, bytes_max, records))| {
+    (any_epoch(), scope, range, any::<(u32, u32, bool, bool)>()).prop_map(
+        |(
+            epoch,
+            (partition, bucket),
+            (after, inclusive, end, prefix),
+            (items_max, bytes_max, records, sloppy),
+        )| {
             Request::Page {
                 epoch,
                 partition: partition.map(PartitionId),
@@ -207,6 +226,7 @@ fn any_page() -> impl Strategy<Value = Request> {
                 items_max,
                 bytes_max,
                 records,
+                sloppy,
             }
         },
     )
@@ -214,13 +234,13 @@ fn any_page() -> impl Strategy<Value = Request> {
 
 fn any_scan() -> impl Strategy<Value = Request> {
     let range = (any_key(), any::<bool>(), any_key(), any_key());
-    (any::<u32>(), any_epoch(), range, any_need(), any::<(u32, u32, u32, bool)>()).prop_map(
+    (any::<u32>(), any_epoch(), range, any_need(), any::<(u32, u32, u32, bool, bool)>()).prop_map(
         |(
             bucket,
             epoch,
             (after, inclusive, end, prefix),
             need,
-            (items_max, bytes_max, timeout_ms, values),
+            (items_max, bytes_max, timeout_ms, values, sloppy),
         )| {
             Request::Scan {
                 bucket: BucketId(bucket),
@@ -234,6 +254,7 @@ fn any_scan() -> impl Strategy<Value = Request> {
                 need,
                 timeout_ms,
                 values,
+                sloppy,
             }
         },
     )

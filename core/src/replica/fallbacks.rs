@@ -1,0 +1,248 @@
+//! Fallback copies: what this node holds in the place of owners that are away. Each is an ordinary copy with numbers of its
+//! own, apart from those that the node holds as an owner, and is dropped whole once the owners have it. A copy that is
+//! started again shares neither records nor numbers with the one before.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
+use tokio::sync::Notify;
+
+use super::copies::{CopyState, Entry, entries, name, store, stray};
+use super::mint::Refusal;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::ids::{CopyNumber, PartitionId};
+use crate::storage::engine::{Batch, Engine};
+use crate::storage::key::{after, copy_bounds};
+
+const NAME_PREFIX: &str = "fallback/";
+
+/// The fallback copies of a node, by partition.
+#[derive(Debug)]
+pub struct Fallbacks {
+    slots: Vec<RwLock<Option<Held>>>,
+    bytes: AtomicU64,
+    bytes_max: u64,
+    drained: AtomicU64,
+    started: Notify,
+}
+
+/// A fallback copy while it is written: it is not dropped meanwhile.
+pub(super) type Writing<'a> = MappedRwLockReadGuard<'a, Held>;
+
+/// One fallback copy.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) state: CopyState,
+    writes: AtomicU64,
+    bytes: AtomicU64,
+    /// Its entry may say so, too: what is written now could go with the next start.
+    ending: bool,
+}
+
+impl Held {
+    fn new(state: CopyState, bytes: u64) -> Self {
+        Self { state, writes: AtomicU64::new(0), bytes: AtomicU64::new(bytes), ending: false }
+    }
+}
+
+/// What a fallback copy was at some moment: the copy, and how often it had been written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FallbackMark {
+    /// The copy's first number.
+    pub generation: CopyNumber,
+    /// Writes since this node started.
+    pub writes: u64,
+}
+
+impl Fallbacks {
+    /// Loads what an engine holds, measures it, and drops what a start before this one began to drop.
+    ///
+    /// # Errors
+    /// `Corruption` for an entry that this version cannot have written, and what the engine reports.
+    pub fn load(engine: &dyn Engine, partitions: u32, bytes_max: u64) -> Result<Self> {
+        let fallbacks = Self {
+            slots: (0..partitions).map(|_| RwLock::new(None)).collect(),
+            bytes: AtomicU64::new(0),
+            bytes_max,
+            drained: AtomicU64::new(0),
+            started: Notify::new(),
+        };
+        for Entry { partition, state, ending } in entries(engine, NAME_PREFIX)? {
+            let slot = fallbacks.slot(partition)?;
+            if ending {
+                end(engine, partition, &state)?;
+                continue;
+            }
+            let bytes = measure(engine, partition, state.generation)?;
+            fallbacks.bytes.fetch_add(bytes, Ordering::AcqRel);
+            *slot.write() = Some(Held::new(state, bytes));
+        }
+        Ok(fallbacks)
+    }
+
+    /// The fallback copy of a partition, if there is one.
+    #[must_use]
+    pub fn get(&self, partition: PartitionId) -> Option<CopyState> {
+        self.slots.get(usize::from(partition.0)).and_then(|slot| slot.read().as_ref().map(|held| held.state))
+    }
+
+    /// The fallback copies that there are, by partition.
+    #[must_use]
+    pub fn all(&self) -> Vec<(PartitionId, CopyState)> {
+        (0..=u16::MAX)
+            .zip(&self.slots)
+            .filter_map(|(number, slot)| slot.read().as_ref().map(|held| (PartitionId(number), held.state)))
+            .collect()
+    }
+
+    /// Bytes of keys and records in all fallback copies.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Copies dropped since this node started.
+    #[must_use]
+    pub fn drained(&self) -> u64 {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    /// What a copy is now; what is written later changes its mark.
+    #[must_use]
+    pub fn mark(&self, partition: PartitionId) -> Option<FallbackMark> {
+        let slot = self.slots.get(usize::from(partition.0))?.read();
+        slot.as_ref().map(|held| FallbackMark {
+            generation: held.state.generation,
+            writes: held.writes.load(Ordering::Acquire),
+        })
+    }
+
+    /// Waits until a fallback copy is started.
+    pub async fn started(&self) {
+        self.started.notified().await;
+    }
+
+    /// The copy to write to; one is started if there is none.
+    pub(super) fn write(
+        &self,
+        partition: PartitionId,
+        number: impl Fn() -> Result<CopyNumber, Refusal>,
+        engine: &dyn Engine,
+    ) -> Result<Writing<'_>, Refusal> {
+        let slot = self.slot(partition)?;
+        loop {
+            if let Ok(held) = RwLockReadGuard::try_map(slot.read(), Option::as_ref) {
+                if held.ending {
+                    let text = format!("the fallback copy of partition {partition} is being dropped");
+                    return Err(Error::new(ErrorKind::Overloaded, text).into());
+                }
+                return Ok(held);
+            }
+            let mut slot = slot.write();
+            if slot.is_none() {
+                let number = number()?;
+                let state = CopyState { generation: number, actor: number, recovering: false };
+                // Applied before the first record: no record lies under a generation that nobody knows.
+                store(engine, NAME_PREFIX, partition, &state, false)?;
+                *slot = Some(Held::new(state, 0));
+                self.started.notify_one();
+            }
+        }
+    }
+
+    /// Makes room for a record, or refuses it.
+    pub(super) fn reserve(&self, held: &Held, bytes: u64) -> Result<()> {
+        let before = self.bytes.fetch_add(bytes, Ordering::AcqRel);
+        if before.saturating_add(bytes) > self.bytes_max {
+            self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+            let text = format!(
+                "this node holds {before} bytes for owners that are away, and fallback_bytes_max={} allows no more",
+                self.bytes_max
+            );
+            return Err(Error::new(ErrorKind::StorageFull, text));
+        }
+        held.bytes.fetch_add(bytes, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Gives room back: a record was replaced, or could not be stored.
+    pub(super) fn release(&self, held: &Held, bytes: u64) {
+        held.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Counts a write. After it is applied: whoever reads the mark before would miss the write itself.
+    pub(super) fn written(held: &Held) {
+        held.writes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Gives a copy another actor number.
+    pub(super) fn renew(&self, partition: PartitionId, actor: CopyNumber, engine: &dyn Engine) -> Result<()> {
+        let mut slot = self.slot(partition)?.write();
+        if let Some(held) = slot.as_mut() {
+            let state = CopyState { actor, ..held.state };
+            store(engine, NAME_PREFIX, partition, &state, false)?;
+            held.state = state;
+        }
+        Ok(())
+    }
+
+    /// Drops a copy whole, unless it was written since the mark was taken. Says whether it is gone.
+    ///
+    /// # Errors
+    /// What the engine reports; the copy is then dropped by the next try or the next start.
+    pub fn drop_unless_written(
+        &self,
+        partition: PartitionId,
+        mark: FallbackMark,
+        engine: &dyn Engine,
+    ) -> Result<bool> {
+        // No writer holds the copy while this lock is held, and none finds it afterwards.
+        let mut slot = self.slot(partition)?.write();
+        let Some(held) = slot.as_mut() else { return Ok(true) };
+        let writes = held.writes.load(Ordering::Acquire);
+        if !held.ending && (FallbackMark { generation: held.state.generation, writes }) != mark {
+            return Ok(false);
+        }
+        held.ending = true;
+        end(engine, partition, &held.state)?;
+        self.bytes.fetch_sub(held.bytes.load(Ordering::Acquire), Ordering::AcqRel);
+        self.drained.fetch_add(1, Ordering::Relaxed);
+        *slot = None;
+        Ok(true)
+    }
+
+    fn slot(&self, partition: PartitionId) -> Result<&RwLock<Option<Held>>> {
+        self.slots.get(usize::from(partition.0)).ok_or_else(|| stray(partition, self.slots.len()))
+    }
+}
+
+/// Drops a copy's records and its entry. The entry says first that the copy ends: a node that is killed in the middle
+/// must not mint again under an actor whose records are gone.
+fn end(engine: &dyn Engine, partition: PartitionId, state: &CopyState) -> Result<()> {
+    store(engine, NAME_PREFIX, partition, state, true)?;
+    let bounds = copy_bounds(partition, state.generation);
+    engine.drop_range(&bounds.from, &bounds.to)?;
+    let mut batch = Batch::new();
+    batch.delete(name(NAME_PREFIX, partition));
+    engine.apply(batch).map(drop)
+}
+
+/// Bytes of keys and records of a copy.
+fn measure(engine: &dyn Engine, partition: PartitionId, generation: CopyNumber) -> Result<u64> {
+    let bounds = copy_bounds(partition, generation);
+    let (mut from, mut bytes) = (bounds.from, 0);
+    loop {
+        let page = engine.scan(&from, &bounds.to, 1_024, 1 << 20)?;
+        bytes += page.items.iter().map(|(key, record)| size(key, record)).sum::<u64>();
+        match page.items.last() {
+            Some((last, _)) if page.more => from = after(last),
+            _ => return Ok(bytes),
+        }
+    }
+}
+
+/// What a record counts for.
+pub(super) fn size(key: &[u8], record: &[u8]) -> u64 {
+    (key.len() + record.len()) as u64
+}
