@@ -274,6 +274,8 @@ export interface OpenOptions extends Abortable {
 export interface ConnectOptions extends Abortable {
   /** For calls and buckets that say nothing else. */
   consistency?: Consistency | undefined
+  /** Whether fallbacks count, for calls and buckets that say nothing else. */
+  sloppy?: boolean | undefined
   /** For calls that say nothing else. */
   timeout?: number | undefined
   location?: string | undefined

@@ -46,7 +46,7 @@ pub struct rk_opts {
     pub r: i32,
     /// Owners that must have stored a write.
     pub w: i32,
-    /// Whether fallbacks count: 0 or 1.
+    /// Whether fallbacks count for owners that are away: 0 or 1; not together with the level all.
     pub sloppy: i32,
     /// How long the call may take.
     pub timeout_ms: i64,

@@ -24,6 +24,7 @@ const WRITE = { ...CONSISTENCY, ...TIMEOUT, ...SLOPPY, ...TTL, w: ['w', 'a whole
 const SCAN = { ...READ, limit: ['limit', 'a whole number', owners] }
 const CONNECT = {
   ...CONSISTENCY,
+  ...SLOPPY,
   ...TIMEOUT,
   location: ['location', 'a string', text],
   token: ['token', 'a string', any],

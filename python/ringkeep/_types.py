@@ -30,7 +30,7 @@ Seconds: TypeAlias = float | timedelta
 
 
 class ReadOptions(TypedDict, total=False):
-    """How a read is done. `consistency` and `r` exclude each other."""
+    """How a read is done. `consistency` and `r` exclude each other; with `sloppy` fallbacks count for owners that are away."""
 
     consistency: Consistency
     r: int
@@ -39,7 +39,8 @@ class ReadOptions(TypedDict, total=False):
 
 
 class WriteOptions(TypedDict, total=False):
-    """How a write is done. `consistency` and `w` exclude each other; `ttl=0` means never."""
+    """How a write is done. `consistency` and `w` exclude each other; with `sloppy` fallbacks count for owners that are away;
+    `ttl=0` means never."""
 
     consistency: Consistency
     w: int
@@ -52,6 +53,7 @@ class Defaults(TypedDict, total=False):
     """What holds for every call of a client that says nothing else, and whose bucket says nothing either."""
 
     consistency: Consistency
+    sloppy: bool
     timeout: float | timedelta
 
 

@@ -190,7 +190,7 @@ def test_times_are_seconds_or_timedeltas(db: ringkeep.Node) -> None:
         ({"consistency": 3}, "consistency=3"),
         ({"consistency": "one", "r": 1}, "consistency"),
         ({"sloppy": "yes"}, "sloppy"),
-        ({"sloppy": True}, "not in this version"),
+        ({"sloppy": True, "consistency": "all"}, "sloppy"),
         ({"w": 1}, "w"),
     ],
 )

@@ -89,7 +89,6 @@ def test_a_missing_bucket_is_its_own_error(db: ringkeep.Node) -> None:
         lambda db: db.cluster.drop_bucket("default"),
         lambda db: db.cluster.events(),
         lambda db: db.explain("k"),
-        lambda db: db.put("k", "v", sloppy=True),
     ],
 )
 def test_what_is_not_in_this_version_says_so(db: ringkeep.Node, call: object) -> None:

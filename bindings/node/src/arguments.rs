@@ -103,6 +103,7 @@ impl Bounds {
 #[serde(deny_unknown_fields)]
 struct Connect {
     consistency: Option<String>,
+    sloppy: Option<bool>,
     timeout_ms: Option<f64>,
     location: Option<String>,
     token: Option<String>,
@@ -120,6 +121,7 @@ pub(crate) fn connect(json: Option<&str>) -> Result<ConnectOptions> {
     }
     Ok(ConnectOptions {
         consistency: said.consistency,
+        sloppy: said.sloppy,
         timeout_ms: said.timeout_ms,
         location: said.location,
         token: None,

@@ -79,6 +79,7 @@ pub(crate) fn connect_options(
         match name.cast::<PyString>()?.to_str()? {
             _ if value.is_none() => {}
             "consistency" => connect.consistency = Some(text("consistency", &value)?),
+            "sloppy" => connect.sloppy = Some(flag("sloppy", &value)?),
             "timeout" => connect.timeout_ms = Some(milliseconds("timeout", &value)?),
             unknown => return Err(unknown_option(value.py(), unknown)),
         }

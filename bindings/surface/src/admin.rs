@@ -101,9 +101,6 @@ impl NewBucket {
     }
 
     fn spec(self) -> Result<BucketSpec> {
-        if self.sloppy == Some(true) {
-            return Err(Error::not_in_this_version("sloppy"));
-        }
         let n = match self.n {
             None => Replicas::Count(3),
             Some(CountOrMap::Count(count)) => Replicas::Count(small("n", count)?),
@@ -124,7 +121,7 @@ impl NewBucket {
             n,
             r: self.r.map_or(Ok(quorum), |level| level.level("r"))?,
             w: self.w.map_or(Ok(quorum), |level| level.level("w"))?,
-            sloppy: false,
+            sloppy: self.sloppy.unwrap_or(false),
             resolver: self.resolver.map_or(Ok(Resolver::Lww), |name| name.parse())?,
             ttl_ms,
         };

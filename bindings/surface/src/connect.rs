@@ -36,6 +36,7 @@ fn merge(uris: &[String], said: ConnectOptions) -> Result<remote::ConnectOptions
             remote::ConnectOptions::parse(&if bare { format!("{SCHEME}{uri}") } else { uri.clone() })?;
         merged.addresses.extend(parsed.addresses);
         once("consistency", &mut merged.defaults.consistency, parsed.defaults.consistency)?;
+        once("sloppy", &mut merged.defaults.sloppy, parsed.defaults.sloppy)?;
         once("timeout", &mut merged.defaults.timeout, parsed.defaults.timeout)?;
         if !parsed.location.is_empty() {
             merged.location = parsed.location;
@@ -46,6 +47,7 @@ fn merge(uris: &[String], said: ConnectOptions) -> Result<remote::ConnectOptions
     }
     let level = said.consistency.map(|name| name.parse()).transpose()?;
     once("consistency", &mut merged.defaults.consistency, level)?;
+    once("sloppy", &mut merged.defaults.sloppy, said.sloppy)?;
     once("timeout", &mut merged.defaults.timeout, said.timeout_ms.map(options::timeout).transpose()?)?;
     if let Some(location) = said.location.filter(|location| !location.is_empty()) {
         merged.location = location;
@@ -77,6 +79,9 @@ mod tests {
         let merged = merge(&uris, said).unwrap();
         assert_eq!(merged.addresses, ["a:1", "b:2", "c:3"]);
         assert_eq!(merged.defaults.consistency, Some(ringkeep::ring::Consistency::One));
+        let said = ConnectOptions { sloppy: Some(true), ..ConnectOptions::default() };
+        assert_eq!(merge(&["ringkeep://a:1".to_owned()], said.clone()).unwrap().defaults.sloppy, Some(true));
+        assert!(merge(&["ringkeep://a:1?sloppy=0".to_owned()], said).is_err());
         assert_eq!(merge(&[], ConnectOptions::default()).unwrap().addresses, ["127.0.0.1:7400"]);
     }
 

@@ -21,7 +21,7 @@ pub struct CallOptions<'a> {
     pub r: Option<i64>,
     /// Owners that must have stored a write.
     pub w: Option<i64>,
-    /// Whether fallbacks count.
+    /// Whether fallbacks count for owners that are away.
     pub sloppy: Option<bool>,
     /// How long the call may take.
     pub timeout_ms: Option<f64>,
@@ -84,6 +84,8 @@ pub struct ConnectOptions {
     pub location: Option<String>,
     /// The level of calls that say nothing else.
     pub consistency: Option<String>,
+    /// Whether calls that say nothing else are sloppy.
+    pub sloppy: Option<bool>,
     /// The time limit of calls that say nothing else, in milliseconds.
     pub timeout_ms: Option<f64>,
 }
