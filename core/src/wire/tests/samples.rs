@@ -49,6 +49,8 @@ pub(super) fn hello() -> Hello {
 /// One request of every kind, with a name for each.
 pub(super) fn requests() -> Vec<(&'static str, Request)> {
     let key = bytes("user:1");
+    let apply =
+        |route| Request::Apply { route, key: bytes("user:1"), captured: Time(77), record: bytes("record") };
     let write = |change, expires, context, need| Request::Write {
         route: ROUTE,
         key: bytes("user:1"),
@@ -73,19 +75,8 @@ pub(super) fn requests() -> Vec<(&'static str, Request)> {
         sloppy: records,
     };
     vec![
-        (
-            "apply",
-            Request::Apply { route: ROUTE, key: key.clone(), captured: Time(77), record: bytes("record") },
-        ),
-        (
-            "sloppy apply",
-            Request::Apply {
-                route: SLOPPY_ROUTE,
-                key: key.clone(),
-                captured: Time(77),
-                record: bytes("record"),
-            },
-        ),
+        ("apply", apply(ROUTE)),
+        ("sloppy apply", apply(SLOPPY_ROUTE)),
         ("fetch", Request::Fetch { route: ROUTE, key: key.clone(), full: true }),
         ("page", page(Some(PartitionId(258)), Some(BucketId(7)), true, false)),
         ("page of every copy", page(None, None, false, true)),
