@@ -246,3 +246,78 @@ fn measure(engine: &dyn Engine, partition: PartitionId, generation: CopyNumber) 
 pub(super) fn size(key: &[u8], record: &[u8]) -> u64 {
     (key.len() + record.len()) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::BucketId;
+    use crate::base::settings::Durability;
+    use crate::storage::key::data_key;
+    use crate::storage::{MemoryDisk, MemoryEngine};
+
+    const PARTITION: PartitionId = PartitionId(3);
+
+    fn engine(disk: &MemoryDisk) -> MemoryEngine {
+        MemoryEngine::open(disk, Durability::Sync).unwrap()
+    }
+
+    fn load(engine: &MemoryEngine) -> Fallbacks {
+        Fallbacks::load(engine, 8, 1_000).unwrap()
+    }
+
+    /// Writes a record of ten bytes under a key of one.
+    fn write(fallbacks: &Fallbacks, engine: &MemoryEngine, number: u64) {
+        let held = fallbacks.write(PARTITION, || Ok(CopyNumber(number)), engine).unwrap();
+        let key = data_key(PARTITION, held.state.generation, BucketId(0), b"k");
+        fallbacks.reserve(&held, size(&key, &[0; 10])).unwrap();
+        let mut batch = Batch::new();
+        batch.put(key, bytes::Bytes::from_static(&[0; 10]));
+        engine.apply(batch).unwrap();
+        Fallbacks::written(&held);
+    }
+
+    #[test]
+    fn a_copy_that_was_written_since_its_mark_is_not_dropped() {
+        let engine = engine(&MemoryDisk::new());
+        let fallbacks = load(&engine);
+        write(&fallbacks, &engine, 7);
+        let before = fallbacks.mark(PARTITION).unwrap();
+        write(&fallbacks, &engine, 8);
+        assert!(!fallbacks.drop_unless_written(PARTITION, before, &engine).unwrap());
+        let now = fallbacks.mark(PARTITION).unwrap();
+        assert!(fallbacks.drop_unless_written(PARTITION, now, &engine).unwrap());
+        assert_eq!((fallbacks.get(PARTITION), fallbacks.drained()), (None, 1));
+        assert_eq!(engine.scan(&[0], &[2], 9, 9_999).unwrap().items.len(), 0);
+        // The next copy has numbers of its own, and an old mark says nothing of it.
+        write(&fallbacks, &engine, 9);
+        assert_eq!(fallbacks.get(PARTITION).unwrap().actor, CopyNumber(9));
+        assert!(!fallbacks.drop_unless_written(PARTITION, now, &engine).unwrap());
+    }
+
+    #[test]
+    fn a_start_finds_the_copies_and_their_bytes_and_ends_what_was_being_dropped() {
+        let disk = MemoryDisk::new();
+        let first = engine(&disk);
+        let fallbacks = load(&first);
+        write(&fallbacks, &first, 7);
+        let again = load(&first);
+        assert_eq!((again.all(), again.bytes()), (fallbacks.all(), fallbacks.bytes()));
+        let state = again.get(PARTITION).unwrap();
+        store(&first, NAME_PREFIX, PARTITION, &state, true).unwrap();
+        let ended = load(&first);
+        assert_eq!((ended.all().len(), ended.bytes()), (0, 0));
+        assert_eq!(first.scan(&[0], &[2], 9, 9_999).unwrap().items.len(), 0);
+    }
+
+    #[test]
+    fn a_record_that_would_not_fit_is_refused_and_takes_no_room() {
+        let engine = engine(&MemoryDisk::new());
+        let fallbacks = load(&engine);
+        let held = fallbacks.write(PARTITION, || Ok(CopyNumber(7)), &engine).unwrap();
+        fallbacks.reserve(&held, 600).unwrap();
+        let full = fallbacks.reserve(&held, 401).unwrap_err();
+        assert_eq!((full.kind(), fallbacks.bytes()), (ErrorKind::StorageFull, 600));
+        fallbacks.release(&held, 600);
+        fallbacks.reserve(&held, 1_000).unwrap();
+    }
+}

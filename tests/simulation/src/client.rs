@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use ringkeep::base::{Env, Error};
 use ringkeep::causality::Clock;
+use ringkeep::store::Read;
 use ringkeep::{Context, Entry, Receipt, Result};
 
 use crate::clock::Stopwatch;
@@ -173,8 +174,19 @@ impl Client {
 
     /// Reads a key from a quorum; gives the elements of all its sets.
     pub async fn read(&mut self, key: Key, place: &Place) -> Option<BTreeSet<WriteId>> {
+        let read = place.store.bucket(key.space.name()).read(name(key));
+        self.read_by(key, place, read).await
+    }
+
+    /// Reads a key from a quorum of owners, whatever its bucket says.
+    pub async fn audit(&mut self, key: Key, place: &Place) -> Option<BTreeSet<WriteId>> {
+        let read = place.store.bucket(key.space.name()).read(name(key)).sloppy(false);
+        self.read_by(key, place, read).await
+    }
+
+    async fn read_by(&mut self, key: Key, place: &Place, read: Read) -> Option<BTreeSet<WriteId>> {
         let operation = self.recorder.begin(self.number, place.machine, key, Call::Read);
-        let told = place.store.bucket(key.space.name()).read(name(key)).timeout(TIMEOUT).await;
+        let told = read.timeout(TIMEOUT).await;
         let entry = match told {
             Ok(entry) => entry,
             Err(error) => {

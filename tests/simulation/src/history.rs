@@ -22,11 +22,15 @@ pub enum Space {
     Siblings,
     /// Resolver `lww`; blind puts and deletes.
     Registers,
+    /// As `Siblings`, with sloppy reads and writes.
+    Sloppy,
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Self; 3] = [Self::Sets, Self::Siblings, Self::Registers];
+    pub const ALL: [Self; 4] = [Self::Sets, Self::Siblings, Self::Registers, Self::Sloppy];
+    /// Those whose reads and writes count owners alone.
+    pub const STRICT: [Self; 3] = [Self::Sets, Self::Siblings, Self::Registers];
 
     /// The name of its bucket.
     #[must_use]
@@ -35,6 +39,7 @@ impl Space {
             Self::Sets => "sets",
             Self::Siblings => "siblings",
             Self::Registers => "registers",
+            Self::Sloppy => "sloppy",
         }
     }
 }

@@ -244,7 +244,7 @@ async fn audit(cluster: &Cluster, recorder: &Recorder, scale: Scale) {
         for number in 0..scale.shape.keys {
             let node = number % scale.nodes;
             if let Some(place) = cluster.inside(node) {
-                auditor.read(Key { space, number }, &place).await;
+                auditor.audit(Key { space, number }, &place).await;
             }
         }
     }

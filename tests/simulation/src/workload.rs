@@ -61,9 +61,10 @@ impl Workload {
 
     /// What to do next.
     pub fn next_action(&mut self) -> Action {
-        let space = match self.below(3) {
+        let space = match self.below(4) {
             0 => Space::Sets,
             1 => Space::Siblings,
+            2 => Space::Sloppy,
             _ => Space::Registers,
         };
         let number = u32::try_from(self.below(u64::from(self.shape.keys))).unwrap_or(0);
@@ -75,7 +76,7 @@ impl Workload {
                 25..50 => Action::PutBlind(key),
                 _ => Action::Resolve(key),
             },
-            Space::Siblings => match dice {
+            Space::Siblings | Space::Sloppy => match dice {
                 0..25 => Action::Read(key),
                 25..55 => Action::PutBlind(key),
                 55..75 => Action::Resolve(key),
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn every_action_happens_in_every_space_that_allows_it() {
         let kinds: BTreeSet<String> = actions(1, 1).iter().map(|action| format!("{action:?}")).collect();
-        // Sets: 3 kinds, siblings: 6, registers: 3; each on two keys.
-        assert_eq!(kinds.len(), 24);
+        // Sets: 3 kinds, siblings: 6, sloppy: 6, registers: 3; each on two keys.
+        assert_eq!(kinds.len(), 36);
     }
 }

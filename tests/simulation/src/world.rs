@@ -57,7 +57,8 @@ impl World {
         self.cluster.start_all().await?;
         for space in Space::ALL {
             let resolver = if space == Space::Registers { Resolver::Lww } else { Resolver::Siblings };
-            let spec = BucketSpec { resolver, ..BucketSpec::named(space.name(), Replicas::Count(3)) };
+            let sloppy = space == Space::Sloppy;
+            let spec = BucketSpec { resolver, sloppy, ..BucketSpec::named(space.name(), Replicas::Count(3)) };
             if let Some(first) = self.cluster.live(0) {
                 first.node.create_bucket(spec).await?;
             }

@@ -8,7 +8,7 @@ use ringkeep_simulation::checkers::check;
 use ringkeep_simulation::client::Client;
 use ringkeep_simulation::cluster::Plan;
 use ringkeep_simulation::faults::Fault;
-use ringkeep_simulation::history::{Key, Outcome, Space};
+use ringkeep_simulation::history::{Key, Outcome, Space, writes};
 use ringkeep_simulation::workload::Action;
 
 fn plan(durability: Durability) -> Plan {
@@ -110,5 +110,46 @@ fn a_copy_whose_existence_was_forgotten_does_not_count_before_it_was_compared() 
             "two of three know nothing, and one of them knows it: {read:?}"
         );
         nothing_is_broken(&world);
+    });
+}
+
+#[test]
+fn sloppy_writes_on_both_sides_of_a_cut_meet_as_siblings_on_every_node() {
+    World::run(Plan { nodes: 5, ..plan(Durability::Sync) }, async |world| {
+        world.found().await.unwrap();
+        let key = Key { space: Space::Sloppy, number: 0 };
+        act(&world, 0, Action::PutBlind(Key { space: Space::Siblings, number: 1 })).await;
+        for from in [0, 1] {
+            for to in [2, 3, 4] {
+                world.cluster.apply(&Fault::Cut { from, to });
+                world.cluster.apply(&Fault::Cut { from: to, to: from });
+            }
+        }
+        // Whoever is cut off is found out by waiting for its answer: the first writes may run into their deadline.
+        for machine in [0, 2] {
+            let mut tries = 0;
+            while !matches!(act(&world, machine, Action::PutBlind(key)).await, Outcome::Written { .. }) {
+                tries += 1;
+                assert!(tries < 10, "{}", world.recorder.book().log.lines().join("\n"));
+            }
+        }
+        world.cluster.apply(&Fault::Heal);
+        while !world.cluster.settled() {
+            world.env.sleep(Duration::from_millis(100)).await;
+            assert!(world.stopwatch.elapsed_ms() < 120_000, "{}", world.cluster.unsettled());
+        }
+        for machine in world.cluster.numbers() {
+            let mut auditor = Client::new(9, world.cluster.clone(), world.recorder.clone());
+            let place = world.cluster.inside(machine).expect("the machine runs");
+            // Each value is a set of the write that made it: two of them are two siblings.
+            let shown = auditor.audit(key, &place).await.unwrap();
+            let history = world.recorder.book().history;
+            let acked = history.operations().iter().filter(|one| one.key == key && one.acked());
+            assert_eq!(acked.clone().count(), 2);
+            for write in writes(&acked.collect::<Vec<_>>()) {
+                assert!(shown.contains(&write.write), "m{machine} lacks {}: {shown:?}", write.write);
+            }
+            nothing_is_broken(&world);
+        }
     });
 }

@@ -1,5 +1,6 @@
 //! Siblings: one leaves only because a write that covers it is there, and what was covered does not come back.
-//! What a write covers is what its context's read showed, and what those writes had covered.
+//! What a write covers is what its context's read showed, and what those writes had covered. Sloppy reads promise none of
+//! it; of a sloppy key the last read of the history is judged, which counts owners after everything has settled.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +8,7 @@ use super::Violation;
 use crate::history::{Basis, History, Operation, Outcome, Space, WriteId, WriteOf, writes};
 
 /// The spaces in which siblings are kept until a context covers them.
-const SPACES: [Space; 2] = [Space::Sets, Space::Siblings];
+const SPACES: [Space; 3] = [Space::Sets, Space::Siblings, Space::Sloppy];
 
 /// The writes of one key, and which of them each covers.
 struct Writes<'a> {
@@ -74,7 +75,10 @@ fn each_read(
     for space in SPACES {
         for operations in history.by_key(space).into_values() {
             let writes = Writes::of(&operations);
-            let reads: Vec<_> = operations.iter().filter_map(|read| Some((*read, ids(read)?))).collect();
+            let sloppy = space == Space::Sloppy;
+            let judged = if sloppy { operations.len().saturating_sub(1) } else { 0 };
+            let reads: Vec<_> =
+                operations.iter().skip(judged).filter_map(|read| Some((*read, ids(read)?))).collect();
             for (read, shown) in &reads {
                 let earlier = reads.iter().filter(|(earlier, _)| earlier.ended_before(read.began));
                 let seen = earlier.flat_map(|(_, ids)| ids).copied().collect();
@@ -192,6 +196,23 @@ mod tests {
         let three = script.put(seen(&[one]), &[]);
         script.read(&[three]);
         assert_eq!(all(&script), ["a sibling leaves only if a later write's context covers it"]);
+    }
+
+    #[test]
+    fn of_a_sloppy_key_the_last_read_alone_is_judged() {
+        let mut script = Script::new(Space::Sloppy);
+        let one = script.put(Basis::Nothing, &[]);
+        script.read(&[]);
+        let two = script.put(seen(&[one]), &[]);
+        script.read(&[one]);
+        let three = script.put(Basis::Nothing, &[]);
+        script.read(&[two, three]);
+        assert_eq!(all(&script), Vec::<&str>::new());
+        script.read(&[three]);
+        // The second write, and the first, which it covers.
+        assert_eq!(all(&script), ["a sibling leaves only if a later write's context covers it"; 2]);
+        script.read(&[one, two, three]);
+        assert_eq!(all(&script), ["what was superseded or deleted does not come back"]);
     }
 
     #[test]
