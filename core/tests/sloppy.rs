@@ -20,7 +20,7 @@ mod five {
 
     /// Five nodes, and their indexes in the order of the key's preference list: owners first.
     pub(super) async fn start(settings: Settings) -> (Cluster, Vec<usize>) {
-        let settings = Settings { announce_interval_ms: 100, peer_timeout_ms: 1_000, ..settings };
+        let settings = Settings { gossip_interval_ms: 100, peer_timeout_ms: 1_000, ..settings };
         let options = ClusterOptions { size: 5, settings, ..ClusterOptions::default() };
         let cluster = Cluster::start(options).await.unwrap();
         // The first write fixes the owners.

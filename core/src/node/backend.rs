@@ -138,12 +138,17 @@ impl NodeCore {
         }
         let Serving { coordinator, replica } = serving;
         let holder = coordinator.holds(request.bucket, &request.key, request.sloppy)?;
-        if coordinates(holder, from_member) {
+        let clock = self.check_clock();
+        if coordinates(holder, from_member) && clock.is_ok() {
             return coordinator.put(request).await;
         }
-        match Box::pin(self.router.write(request, holder.map(|_| replica.number()))).await? {
-            Routed::Answered(written) => Ok(written),
-            Routed::Mine => Box::pin(coordinator.put(request)).await,
+        let me = holder.filter(|_| clock.is_ok()).map(|_| replica.number());
+        match (Box::pin(self.router.write(request, me)).await, clock) {
+            (Ok(Routed::Answered(written)), _) => Ok(written),
+            (Ok(Routed::Mine), _) => Box::pin(coordinator.put(request)).await,
+            // Another member may mint; without one, this is what is wrong.
+            (Err(error), Err(skew)) if holder.is_some() && !error.maybe_applied() => Err(skew),
+            (Err(error), _) => Err(error),
         }
     }
 }
