@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::NodeCore;
 use crate::base::env::{BoxFuture, Deadline};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::ids::{BucketId, PartitionId, Time};
+use crate::base::ids::{BucketId, NodeNumber, PartitionId, Time};
 use crate::causality::{Clock, encoding};
 use crate::client::{Caller, ReadRequest, ScanRequest, WriteRequest, level_of};
 use crate::replica::{PageQuery, Refusal, Replica, ReplicaItem};
@@ -32,8 +32,9 @@ impl Handler for Service {
         };
         // A member that dialed before it was one is still greeted as a joiner on that connection.
         let from_member = peer.hello().role != Role::Client;
+        let peer = peer.hello().number;
         Box::pin(async move {
-            match core.answer(request, from_member).await {
+            match core.answer(request, from_member, peer).await {
                 Ok(response) => response,
                 Err(error) => Response::Failed(error),
             }
@@ -52,7 +53,12 @@ fn closed() -> Error {
 }
 
 impl NodeCore {
-    async fn answer(self: &Arc<Self>, request: Request, from_member: bool) -> Result<Response> {
+    async fn answer(
+        self: &Arc<Self>,
+        request: Request,
+        from_member: bool,
+        peer: Option<NodeNumber>,
+    ) -> Result<Response> {
         if self.closed() {
             return Err(closed());
         }
@@ -61,9 +67,10 @@ impl NodeCore {
             Request::Control(bytes) => {
                 Box::pin(self.answer_control(bytes, from_member)).await.map(Response::Control)
             }
-            Request::Apply { route, key, record, .. } => {
+            Request::Apply { route, key, captured, record } => {
                 self.catch_up(route.epoch).await;
-                self.apply(route, &key, &record).await
+                self.check_sender(from_member, peer)?;
+                self.apply(route, &key, captured, &record).await
             }
             Request::Fetch { route, key, full } => {
                 self.catch_up(route.epoch).await;
@@ -89,6 +96,7 @@ impl NodeCore {
         let topology = self.topology().ok_or_else(|| Response::Failed(crate::client::no_cluster()))?;
         if u32::from(route.partition.0) >= topology.partitions {
             let text = format!("partition {} of {}", route.partition, topology.partitions);
+            self.refusals.note("unknown_partition", &text);
             return Err(Response::Failed(Error::invalid(text)));
         }
         let changed = topology.changed.get(usize::from(route.partition.0)).copied().unwrap_or_default();
@@ -104,6 +112,7 @@ impl NodeCore {
         let serving = self.serving().map_err(Response::Failed)?;
         let bucket = topology.buckets.get(&route.bucket);
         let Some(bucket) = bucket else {
+            self.refusals.note("unknown_bucket", &format!("bucket number {}", route.bucket));
             return Err(Response::NotOwner { epoch: topology.epoch });
         };
         let owners = topology.owners(route.partition, &bucket.n);
@@ -117,7 +126,21 @@ impl NodeCore {
         Ok(Arc::clone(&serving.replica))
     }
 
-    async fn apply(&self, route: Route, key: &Bytes, record: &Bytes) -> Result<Response> {
+    /// Records come from members. One that dialed before it was a member said no number then.
+    fn check_sender(&self, from_member: bool, peer: Option<NodeNumber>) -> Result<()> {
+        let topology = self.topology().ok_or_else(crate::client::no_cluster)?;
+        if from_member && peer.is_none_or(|number| topology.members.contains_key(&number)) {
+            return Ok(());
+        }
+        let text = match peer {
+            Some(number) => format!("a record from n{number}, which is no member"),
+            None => "a record from a client".to_owned(),
+        };
+        self.refusals.note("unknown_member", &text);
+        Err(Error::invalid(text))
+    }
+
+    async fn apply(&self, route: Route, key: &Bytes, captured: Time, record: &Bytes) -> Result<Response> {
         self.check_key(key)?;
         self.check_record(record)?;
         let replica = match self.owned(route, key) {
@@ -125,10 +148,14 @@ impl NodeCore {
             Err(response) => return Ok(response),
         };
         let merged = loop {
-            match replica.merge(route.partition, route.bucket, key, record) {
+            match replica.merge(route.partition, route.bucket, key, record, captured) {
                 Ok(merged) => break merged,
-                Err(Refusal::Error(error)) => return Err(error),
-                Err(Refusal::Lease(needed)) => Box::pin(self.lease.extend(needed)).await?,
+                Err(refusal @ Refusal::Stale { now, .. }) => {
+                    let reason = refusal.lease().err().map(|error| error.to_string());
+                    self.refusals.note("stale_record", &reason.unwrap_or_default());
+                    return Ok(Response::StaleRecord { now });
+                }
+                Err(refusal) => Box::pin(self.lease.extend(refusal.lease()?)).await?,
             }
         };
         replica.engine().acknowledged(merged.lsn).await.map_err(|error| error.maybe_applied_if(true))?;
@@ -354,9 +381,4 @@ fn split_position(position: &Bytes) -> Result<Option<(BucketId, Bytes)>> {
         Some((bucket, _)) => Ok(Some((BucketId(u32::from_be_bytes(*bucket)), position.slice(4..)))),
         None => Err(Error::invalid("a position of fewer than 4 bytes")),
     }
-}
-
-/// The clock that a peer told, as far as it is believed: far ahead is not.
-pub(super) fn believable(now: Time, ours: u64, skew_max_ms: u64) -> bool {
-    now.unix_ms() <= ours.saturating_add(skew_max_ms)
 }
