@@ -77,7 +77,8 @@ impl Coordinator {
         if replies.values().all(|held| held.hash() == own_hash) {
             return Ok((own.map(|(bytes, _)| bytes), self.replica.now()));
         }
-        let merged = Box::pin(self.reconcile(&place, &requirement, request, (own, captured), replies)).await?;
+        let merged =
+            Box::pin(self.reconcile(&place, &requirement, request, (own, captured), replies)).await?;
         Ok((merged, self.replica.now()))
     }
 
@@ -276,8 +277,7 @@ impl Coordinator {
         if !holders.contains(&me) {
             // What fails here is mended by the next read or exchange.
             let Merged { record, asked, .. } = merged;
-            let _mended =
-                self.replica.merge(place.partition, request.bucket, &request.key, record, *asked);
+            let _mended = self.replica.merge(place.partition, request.bucket, &request.key, record, *asked);
         }
         let deadline = self.env.deadline(self.peer_timeout);
         for owner in place.owners.iter().copied().filter(|o| *o != me && !holders.contains(o)) {

@@ -85,7 +85,8 @@ impl NodeCore {
             ("topology_epoch".to_owned(), gauge(self.topology.current().map_or(0, |t| t.epoch.number))),
             ("events".to_owned(), gauge(self.events.last())),
         ];
-        metrics.extend(self.repair_metrics().into_iter().map(|(name, value)| (name.to_owned(), gauge(value))));
+        metrics
+            .extend(self.repair_metrics().into_iter().map(|(name, value)| (name.to_owned(), gauge(value))));
         let refused = self.refusals.counts();
         metrics.extend(refused.into_iter().map(|(what, count)| (format!("refused_{what}"), gauge(count))));
         metrics

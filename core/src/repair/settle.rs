@@ -103,9 +103,8 @@ impl Settle {
 
     /// A member that is healthy, or one that has gone: others own in its place then.
     fn can_serve(&self, owner: NodeNumber) -> bool {
-        current(self.source.as_ref()).is_ok_and(|topology| {
-            !topology.members.contains_key(&owner) || self.peers.is_healthy(owner)
-        })
+        current(self.source.as_ref())
+            .is_ok_and(|topology| !topology.members.contains_key(&owner) || self.peers.is_healthy(owner))
     }
 
     /// Pays what an owner is owed; says whether nothing was left undone.

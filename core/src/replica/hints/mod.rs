@@ -130,8 +130,10 @@ impl Hints {
                 self.collapsed.fetch_add(1, Ordering::Relaxed);
                 state.dirty.extend(dropped.iter().map(key_of));
                 state.dirty.insert(hint_key(owner, partition, None));
-                let text =
-                    format!("{} keys are owed: partition {partition} is compared instead", state.ledger.keys());
+                let text = format!(
+                    "{} keys are owed: partition {partition} is compared instead",
+                    state.ledger.keys()
+                );
                 self.publish(EventKind::HintsCollapsed, owner, text);
             }
         }
