@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use ringkeep::base::ids::{BucketId, NodeNumber};
 use ringkeep::base::settings::Durability;
+use ringkeep::storage::key::hint_key;
+use ringkeep::storage::{Batch, Engine};
 use ringkeep_simulation::World;
 use ringkeep_simulation::checkers::check;
 use ringkeep_simulation::client::Client;
@@ -130,13 +134,14 @@ const MISSED: u32 = 100;
 
 /// The last machine is cut off while the first one writes, until the first owes it every key.
 async fn miss(world: &World) {
-    world.found().await.unwrap();
+    world.found().await.expect("a cluster comes up");
     act(world, 0, Action::PutBlind(Key { space: Space::Sets, number: 0 })).await;
     until(world, "the cluster settles", || world.cluster.settled()).await;
     world.cluster.apply(&Fault::Isolate { node: 2 });
     let writer = world.cluster.live(0).expect("the machine runs").node;
     for number in 0..MISSED {
-        writer.default_bucket().put(format!("key {number}"), format!("value {number}")).await.unwrap();
+        let put = writer.default_bucket().put(format!("key {number}"), format!("value {number}"));
+        put.await.expect("two of three have it");
     }
     until(world, "every key is owed", || metric(world, 0, "hints_owed") == f64::from(MISSED)).await;
 }
@@ -144,8 +149,8 @@ async fn miss(world: &World) {
 async fn has_everything(world: &World, machine: u32) {
     let node = world.cluster.live(machine).expect("the machine runs").node;
     for number in 0..MISSED {
-        let held = node.default_bucket().get(format!("key {number}")).r(1).await.unwrap();
-        assert_eq!(held, Some(format!("value {number}").into()));
+        let held = node.default_bucket().get(format!("key {number}")).r(1).await;
+        assert_eq!(held.expect("it is read here"), Some(format!("value {number}").into()));
     }
 }
 
@@ -192,5 +197,28 @@ fn an_owner_whose_clock_is_a_day_ahead_gets_what_it_missed() {
         until(&world, "the cluster settles", || world.cluster.settled()).await;
         assert!(metric(&world, 2, "refused_stale_record") > 0.0);
         has_everything(&world, 2).await;
+    });
+}
+
+#[test]
+fn a_hint_for_an_owner_that_is_no_more_goes_to_the_owners_there_are() {
+    World::run(plan(Durability::Interval), async |world| {
+        world.found().await.unwrap();
+        let holder = world.cluster.live(0).expect("the machine runs").node;
+        holder.default_bucket().put("key", "value").w(3).await.unwrap();
+        until(&world, "the cluster settles", || world.cluster.settled()).await;
+        let partition = holder.topology().expect("it is a member").partition_of(BucketId(0), b"key");
+        let mut batch = Batch::new();
+        batch.put(hint_key(NodeNumber(77), partition, Some((BucketId(0), b"key"))), Bytes::new());
+        let engine = world.cluster.engine(0).expect("the machine runs");
+        engine.apply(batch).unwrap();
+        world.cluster.apply(&Fault::Kill { node: 0 });
+        world.cluster.apply(&Fault::Restart { node: 0 });
+        until(&world, "the holder is back", || world.cluster.live(0).is_some()).await;
+        until(&world, "the cluster settles", || world.cluster.settled()).await;
+        assert!(
+            (metric(&world, 0, "hints_delivered") - 2.0).abs() < 0.1,
+            "both other owners are sent the key"
+        );
     });
 }
