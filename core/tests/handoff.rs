@@ -128,7 +128,8 @@ async fn a_record_that_is_too_old_or_from_nowhere_is_refused_and_changes_nothing
         epoch: topology.epoch,
     };
     let client = Peer::dial(&env, &node, Role::Client, None).await;
-    let member = Peer::dial(&env, &node, Role::Member, Some(2)).await;
+    // As a member that dialed before it was one: a number would have to show its start number as well.
+    let member = Peer::dial(&env, &node, Role::Joiner, None).await;
     let stranger = Peer::dial(&env, &node, Role::Member, Some(99)).await;
     let first = Bytes::from("first");
     let read = Request::Read { route: route(&first), key: first, need: Need::Count(1), timeout_ms: 5_000 };

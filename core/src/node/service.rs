@@ -30,11 +30,9 @@ impl Handler for Service {
         let Some(core) = self.core.upgrade() else {
             return Box::pin(std::future::ready(Response::Failed(closed())));
         };
-        // A member that dialed before it was one is still greeted as a joiner on that connection.
-        let from_member = peer.hello().role != Role::Client;
-        let peer = peer.hello().number;
+        let peer = Arc::clone(peer);
         Box::pin(async move {
-            match core.answer(request, from_member, peer).await {
+            match core.answer(request, peer.hello()).await {
                 Ok(response) => response,
                 Err(error) => Response::Failed(error),
             }
@@ -53,23 +51,20 @@ fn closed() -> Error {
 }
 
 impl NodeCore {
-    async fn answer(
-        self: &Arc<Self>,
-        request: Request,
-        from_member: bool,
-        peer: Option<NodeNumber>,
-    ) -> Result<Response> {
+    async fn answer(self: &Arc<Self>, request: Request, hello: &Hello) -> Result<Response> {
+        // A member that dialed before it was one is still greeted as a joiner on that connection.
+        let from_member = hello.role != Role::Client;
         if self.closed() {
             return Err(closed());
         }
         // What is rare or large has its own allocation: the future of every request is as large as its largest arm.
         match request {
             Request::Control(bytes) => {
-                Box::pin(self.answer_control(bytes, from_member)).await.map(Response::Control)
+                Box::pin(self.answer_control(bytes, hello)).await.map(Response::Control)
             }
             Request::Apply { route, key, captured, record } => {
                 self.catch_up(route.epoch).await;
-                self.check_sender(from_member, peer)?;
+                self.check_sender(from_member, hello.number)?;
                 self.apply(route, &key, captured, &record).await
             }
             Request::Fetch { route, key, full } => {
@@ -96,7 +91,7 @@ impl NodeCore {
         let topology = self.topology().ok_or_else(|| Response::Failed(crate::client::no_cluster()))?;
         if u32::from(route.partition.0) >= topology.partitions {
             let text = format!("partition {} of {}", route.partition, topology.partitions);
-            self.refusals.note("unknown_partition", &text);
+            self.refused("unknown_partition", None, &text);
             return Err(Response::Failed(Error::invalid(text)));
         }
         let changed = topology.changed.get(usize::from(route.partition.0)).copied().unwrap_or_default();
@@ -112,7 +107,7 @@ impl NodeCore {
         let serving = self.serving().map_err(Response::Failed)?;
         let bucket = topology.buckets.get(&route.bucket);
         let Some(bucket) = bucket else {
-            self.refusals.note("unknown_bucket", &format!("bucket number {}", route.bucket));
+            self.refused("unknown_bucket", None, &format!("bucket number {}", route.bucket));
             return Err(Response::NotOwner { epoch: topology.epoch });
         };
         let owners = topology.owners(route.partition, &bucket.n);
@@ -136,7 +131,7 @@ impl NodeCore {
             Some(number) => format!("a record from n{number}, which is no member"),
             None => "a record from a client".to_owned(),
         };
-        self.refusals.note("unknown_member", &text);
+        self.refused("unknown_member", peer, &text);
         Err(Error::invalid(text))
     }
 
@@ -152,7 +147,7 @@ impl NodeCore {
                 Ok(merged) => break merged,
                 Err(refusal @ Refusal::Stale { now, .. }) => {
                     let reason = refusal.lease().err().map(|error| error.to_string());
-                    self.refusals.note("stale_record", &reason.unwrap_or_default());
+                    self.refused("stale_record", None, &reason.unwrap_or_default());
                     return Ok(Response::StaleRecord { now });
                 }
                 Err(refusal) => Box::pin(self.lease.extend(refusal.lease()?)).await?,
@@ -248,6 +243,10 @@ impl NodeCore {
         };
         if !self.owns(&topology, route.bucket, route.partition)? && from_member {
             return Ok(Response::NotOwner { epoch: topology.epoch });
+        }
+        if from_member {
+            // Forwarded once is enough: its sender asks another owner.
+            self.check_clock()?;
         }
         let written = self.write_anywhere(&request).await?;
         Ok(Response::Written {

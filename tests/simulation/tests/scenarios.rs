@@ -192,7 +192,10 @@ fn a_holder_killed_in_the_middle_of_delivery_loses_nothing() {
 fn an_owner_whose_clock_is_a_day_ahead_gets_what_it_missed() {
     World::run(plan(Durability::Interval), async |world| {
         miss(&world).await;
+        // A clock that jumps is not believed, one that was wrong from the start is.
         world.cluster.apply(&Fault::Skew { node: 2, ahead_ms: 86_400_000 });
+        world.cluster.apply(&Fault::Kill { node: 2 });
+        world.cluster.apply(&Fault::Restart { node: 2 });
         world.cluster.apply(&Fault::Heal);
         until(&world, "the cluster settles", || world.cluster.settled()).await;
         assert!(metric(&world, 2, "refused_stale_record") > 0.0);
