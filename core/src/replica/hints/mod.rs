@@ -6,7 +6,7 @@ mod ledger;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -57,8 +57,8 @@ pub struct Hints {
 #[derive(Debug)]
 struct State {
     ledger: Ledger,
-    /// Owners that missed something and do not have all of it yet.
-    series: BTreeSet<NodeNumber>,
+    /// Owners that missed something and do not have all of it yet, and whether keys of theirs collapsed since.
+    series: BTreeMap<NodeNumber, bool>,
     /// Entries on disk that may not be what the ledger says.
     dirty: BTreeSet<Bytes>,
 }
@@ -89,7 +89,7 @@ impl Hints {
     /// `Corruption` for an entry that cannot have been written, and what the engine reports.
     pub fn load(engine: Arc<dyn Engine>, limits: HintLimits, env: Env, events: Arc<Events>) -> Result<Self> {
         let ledger = Ledger::new(limits);
-        let state = Mutex::new(State { ledger, series: BTreeSet::new(), dirty: BTreeSet::new() });
+        let state = Mutex::new(State { ledger, series: BTreeMap::new(), dirty: BTreeSet::new() });
         let hints = Self {
             env,
             engine,
@@ -123,6 +123,7 @@ impl Hints {
     pub fn note(&self, owner: NodeNumber, partition: PartitionId, bucket: BucketId, key: &[u8]) {
         let hint = Hint { owner, partition, bucket, key: Bytes::copy_from_slice(key) };
         let mut state = self.state.lock();
+        self.begin(&mut state, owner);
         match state.ledger.note(hint.clone()) {
             Outcome::Known => {}
             Outcome::Added => drop(state.dirty.insert(key_of(&hint))),
@@ -130,14 +131,15 @@ impl Hints {
                 self.collapsed.fetch_add(1, Ordering::Relaxed);
                 state.dirty.extend(dropped.iter().map(key_of));
                 state.dirty.insert(hint_key(owner, partition, None));
-                let text = format!(
-                    "{} keys are owed: partition {partition} is compared instead",
-                    state.ledger.keys()
-                );
-                self.publish(EventKind::HintsCollapsed, owner, text);
+                // Told once in a series: there are as many collapses as partitions.
+                if state.series.insert(owner, true) == Some(false) {
+                    let keys = state.ledger.keys();
+                    let text =
+                        format!("{keys} keys are owed, which is the most: whole partitions are compared");
+                    self.publish(EventKind::HintsCollapsed, owner, text);
+                }
             }
         }
-        self.begin(&mut state, owner);
         drop(state);
         self.changed.notify_one();
         self.added.notify_one();
@@ -296,13 +298,14 @@ impl Hints {
     }
 
     fn begin(&self, state: &mut State, owner: NodeNumber) {
-        if state.series.insert(owner) {
+        if !state.series.contains_key(&owner) {
+            state.series.insert(owner, false);
             self.publish(EventKind::HintsOwed, owner, "it did not confirm a write");
         }
     }
 
     fn end(&self, state: &mut State, owner: NodeNumber) {
-        if state.ledger.owed_to(owner) == 0 && state.series.remove(&owner) {
+        if state.ledger.owed_to(owner) == 0 && state.series.remove(&owner).is_some() {
             self.publish(EventKind::HintsDelivered, owner, "it has everything that it missed");
         }
     }
