@@ -6,6 +6,7 @@ mod ledger;
 #[cfg(test)]
 mod tests;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -298,8 +299,8 @@ impl Hints {
     }
 
     fn begin(&self, state: &mut State, owner: NodeNumber) {
-        if !state.series.contains_key(&owner) {
-            state.series.insert(owner, false);
+        if let Entry::Vacant(vacant) = state.series.entry(owner) {
+            vacant.insert(false);
             self.publish(EventKind::HintsOwed, owner, "it did not confirm a write");
         }
     }
