@@ -12,6 +12,7 @@ use super::service::Service;
 use super::{Gate, Node, NodeCore, NodeParts, Serving};
 use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::events::Events;
 use crate::base::hlc::Hlc;
 use crate::base::ids::{ClusterId, NodeNumber, PartitionId};
 use crate::base::settings::Settings;
@@ -19,8 +20,8 @@ use crate::base::trusted::TrustedClock;
 use crate::client::{Check, Introduce, Peers, Pool, Router, TopologySource};
 use crate::coordinator::{Coordinator, Parts};
 use crate::membership::Founders;
-use crate::repair::{Exchange, Settle};
-use crate::replica::{Lease, Limits, Missed, Refusal, Replica};
+use crate::repair::{Exchange, Handoff, Settle};
+use crate::replica::{HintLimits, Hints, Lease, Limits, Replica};
 use crate::ring::bucket::BUCKET_DEFAULT;
 use crate::ring::topology::Member;
 use crate::ring::{BucketSpec, Location, Replicas, Topology};
@@ -70,6 +71,9 @@ async fn build(
     lease.extend(hlc.read(env.unix_ms()).next()).await?;
     let identity = Identity::start(engine.as_ref(), &env).await?;
     let seat = Seat::load(engine.as_ref())?;
+    let events = Arc::<Events>::default();
+    let limits = HintLimits::of(&settings);
+    let hints = Arc::new(Hints::load(Arc::clone(&engine), limits, env.clone(), Arc::clone(&events))?);
     let stored = NodeTopology::stored(engine.as_ref())?;
     let own: Vec<&str> =
         [&settings.listen, &settings.advertise].into_iter().flatten().map(String::as_str).collect();
@@ -115,8 +119,8 @@ async fn build(
             topology,
             peers,
             router,
-            missed: Arc::new(Missed::default()),
-            events: Arc::default(),
+            hints,
+            events,
             refusals: Arc::default(),
             serving: OnceLock::new(),
             address: OnceLock::new(),
@@ -236,15 +240,15 @@ impl NodeCore {
             replica: Arc::clone(&replica),
             peers: Arc::clone(&self.peers),
             source: Arc::clone(&self.topology) as Arc<dyn TopologySource>,
-            missed: Arc::clone(&self.missed),
+            hints: Arc::clone(&self.hints),
             lease: Arc::clone(&self.lease),
             peer_timeout: Duration::from_millis(self.settings.peer_timeout_ms),
             clock_skew_max_ms: self.settings.clock_skew_max_ms,
         });
-        self.settle(&replica)?;
+        let settle = self.settle(&replica)?;
         self.topology.meet(super::gossip::members_of(self, replica.number()), topology, self.known_starts());
         // Set once: activations take turns.
-        let _first = self.serving.set(Serving { replica, coordinator });
+        let _first = self.serving.set(Serving { replica, coordinator, settle });
         self.activated.send_replace(true);
         // The others are told at once that this node is here.
         self.suspecting.notify_one();
@@ -252,22 +256,26 @@ impl NodeCore {
     }
 
     /// Starts to pay debts, the first of which is to learn what this node missed while it was away.
-    fn settle(&self, replica: &Arc<Replica>) -> Result<()> {
+    fn settle(&self, replica: &Arc<Replica>) -> Result<Arc<Settle>> {
         let source = Arc::clone(&self.topology) as Arc<dyn TopologySource>;
-        let peer_timeout = Duration::from_millis(self.settings.peer_timeout_ms);
+        let (env, peers) = (|| self.env.clone(), || Arc::clone(&self.peers));
         let exchange = Exchange::new(
-            self.env.clone(),
+            env(),
             Arc::clone(replica),
-            Arc::clone(&self.peers),
+            peers(),
             Arc::clone(&source),
             Arc::clone(&self.lease),
-            peer_timeout,
+            Duration::from_millis(self.settings.peer_timeout_ms),
         );
-        let missed = Arc::clone(&self.missed);
-        let settle = Settle::new(self.env.clone(), exchange, Arc::clone(replica), source, missed);
+        let hints = Arc::clone(&self.hints);
+        let (own, to) = (Arc::clone(replica), Arc::clone(&source));
+        let handoff = Handoff::new(env(), own, peers(), to, Arc::clone(&hints), &self.settings);
+        let own = Arc::clone(replica);
+        let settle = Arc::new(Settle::new(env(), exchange, handoff, own, peers(), source, hints));
         settle.note_all()?;
-        self.env.spawn(settle.run());
-        Ok(())
+        self.env.spawn(Arc::clone(&settle).run());
+        self.env.spawn(Arc::clone(&self.hints).keep());
+        Ok(settle)
     }
 
     /// New actor numbers for all copies, on disk before any of them mints.
@@ -279,8 +287,7 @@ impl NodeCore {
         loop {
             match replica.renew_copies(topology.partition_ids().filter(owns)) {
                 Ok(()) => break,
-                Err(Refusal::Error(error)) => return Err(error),
-                Err(Refusal::Lease(needed)) => self.lease.extend(needed).await?,
+                Err(refusal) => self.lease.extend(refusal.lease()?).await?,
             }
         }
         let barrier = self.engine.apply(crate::storage::Batch::new())?;
