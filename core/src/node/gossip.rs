@@ -76,10 +76,10 @@ impl NodeCore {
     fn gossip_round(self: &Arc<Self>) {
         let (Some(topology), Some(address)) = (self.topology.current(), self.address.get()) else { return };
         let now = self.env.now();
-        let load = u32::try_from(self.gate.under_way.load(Ordering::Relaxed).next_power_of_two().ilog2());
+        let load = self.gate.under_way.load(Ordering::Relaxed).next_power_of_two().ilog2();
         let peers = self.topology.with_members(|members| {
             members.admit(topology.members.keys().copied(), now);
-            members.beat(topology.epoch, address, load.unwrap_or(0));
+            members.beat(topology.epoch, address, load);
             members.judge(now);
             members.peers(|bound| self.env.random_below(bound))
         });
@@ -127,7 +127,7 @@ impl NodeCore {
         let core = Arc::downgrade(self);
         let done = Box::new(move |reply: Result<Response>| {
             if let (Some(core), Ok(Response::Control(bytes))) = (core.upgrade(), reply) {
-                core.take_gossip_reply(Some(node), bytes);
+                core.take_gossip_reply(Some(node), &bytes);
             }
         });
         self.peers.submit(node, request, self.env.deadline(self.gossip_interval() * 2), done);
@@ -139,7 +139,7 @@ impl NodeCore {
         let core = Arc::downgrade(self);
         let done = Box::new(move |reply: Result<Response>| {
             if let (Some(core), Ok(Response::Control(bytes))) = (core.upgrade(), reply) {
-                core.take_gossip_reply(None, bytes);
+                core.take_gossip_reply(None, &bytes);
             }
         });
         let deadline = self.env.deadline(self.gossip_interval() * 2);
@@ -191,8 +191,8 @@ impl NodeCore {
         Ok(Kind::GossipReply(proto::GossipReply::default()))
     }
 
-    fn take_gossip_reply(self: &Arc<Self>, from: Option<NodeNumber>, bytes: Bytes) {
-        let Ok(Kind::GossipReply(reply)) = control::decode(&bytes) else { return };
+    fn take_gossip_reply(self: &Arc<Self>, from: Option<NodeNumber>, bytes: &Bytes) {
+        let Ok(Kind::GossipReply(reply)) = control::decode(bytes) else { return };
         let lists = [reply.states.len(), reply.wanted.len(), reply.digests.len()];
         let Some(own) = reply.self_.clone().map(State::from) else { return };
         if check_lists(&lists, reply.states.iter().chain(&reply.self_)).is_err()
@@ -231,7 +231,7 @@ impl NodeCore {
     fn take_states(self: &Arc<Self>, states: Vec<State>) {
         let now = self.env.now();
         self.topology.with_members(|members| {
-            members.take_states(states, now, &mut |node, why| self.refuse(node, why))
+            members.take_states(states, now, &mut |node, why| self.refuse(node, why));
         });
         self.locate_members();
         self.judge();

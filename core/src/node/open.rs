@@ -80,31 +80,7 @@ async fn build(
     let founders = Founders::of(&settings.seeds, &own);
     let peer_timeout = Duration::from_millis(settings.peer_timeout_ms);
     let core = Arc::new_cyclic(|weak: &std::sync::Weak<NodeCore>| {
-        let me = weak.clone();
-        let introduce: Introduce =
-            Arc::new(move || me.upgrade().map_or_else(|| Hello::client(0), |core| core.introduce()));
-        let me = weak.clone();
-        let check: Check = Arc::new(move |hello| me.upgrade().map_or(Ok(()), |core| core.check_hello(hello)));
-        let pool = Pool::new(
-            env.clone(),
-            transport,
-            introduce,
-            check,
-            Some(Arc::new(Service { core: weak.clone() })),
-            crate::wire::Limits::of(&settings),
-            Duration::from_millis(settings.connect_timeout_ms),
-        );
-        let peers = Arc::new(Peers::new(env.clone(), pool));
-        let me = weak.clone();
-        peers.observe(Box::new(move |node, sight, error| {
-            if let Some(core) = me.upgrade() {
-                core.sight(node, sight);
-                // A member turned this node away: another process has its identity.
-                if let Some(error) = error.filter(|error| error.kind() == ErrorKind::Locked) {
-                    core.fence(error);
-                }
-            }
-        }));
+        let peers = reach(weak, &settings, &env, transport);
         let topology = NodeTopology::new(env.clone(), Arc::clone(&engine), Arc::clone(&peers), stored);
         let source: Arc<dyn TopologySource> = Arc::clone(&topology) as Arc<dyn TopologySource>;
         let data_centre = Location::parse(&settings.location).ok().map(|l| l.data_centre().to_owned());
@@ -140,6 +116,41 @@ async fn build(
         }
     });
     Ok(core)
+}
+
+/// The way to the other members: who this node says it is, whom it turns away, and whom it tells what requests show.
+fn reach(
+    weak: &std::sync::Weak<NodeCore>,
+    settings: &Settings,
+    env: &Env,
+    transport: Arc<dyn Transport>,
+) -> Arc<Peers> {
+    let me = weak.clone();
+    let introduce: Introduce =
+        Arc::new(move || me.upgrade().map_or_else(|| Hello::client(0), |core| core.introduce()));
+    let me = weak.clone();
+    let check: Check = Arc::new(move |hello| me.upgrade().map_or(Ok(()), |core| core.check_hello(hello)));
+    let pool = Pool::new(
+        env.clone(),
+        transport,
+        introduce,
+        check,
+        Some(Arc::new(Service { core: weak.clone() })),
+        crate::wire::Limits::of(settings),
+        Duration::from_millis(settings.connect_timeout_ms),
+    );
+    let peers = Arc::new(Peers::new(env.clone(), pool));
+    let me = weak.clone();
+    peers.observe(Box::new(move |node, sight, error| {
+        if let Some(core) = me.upgrade() {
+            core.sight(node, sight);
+            // A member turned this node away: another process has its identity.
+            if let Some(error) = error.filter(|error| error.kind() == ErrorKind::Locked) {
+                core.fence(error);
+            }
+        }
+    }));
+    peers
 }
 
 impl NodeCore {
