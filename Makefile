@@ -55,7 +55,7 @@ bench: setup
 
 soak: setup
 	@RINGKEEP_KILLS=200 LANE_SECONDS_MAX=7200 $(LANE) crash $(CARGO) test --quiet --workspace --test kill
-	@RINGKEEP_SEEDS=1000 LANE_SECONDS_MAX=7200 $(LANE) simulation $(CARGO) test --quiet --workspace --test seeds
+	@RINGKEEP_SEEDS=10000 LANE_SECONDS_MAX=7200 $(LANE) simulation $(CARGO) test --quiet --workspace --test seeds
 
 format:
 	@$(LANE) $@ $(CARGO) fmt --all --check
@@ -79,8 +79,10 @@ headers:
 write-headers:
 	@RINGKEEP_WRITE_HEADERS=1 $(CARGO) test --quiet --workspace --test header
 
+# The node as it is shipped; then the bug bank, a build of its own, with the tests of the checkers.
+simulation: BUG_BANK = $(CARGO) test --quiet -p ringkeep-simulation --features planted --lib --test planted
 simulation:
-	@$(LANE) $@ $(CARGO) test --quiet --workspace --test seeds
+	@$(LANE) $@ sh -c '$(CARGO) test --quiet --workspace --test seeds --test scenarios && $(BUG_BANK)'
 
 crash:
 	@$(LANE) $@ $(CARGO) test --quiet --workspace --test kill
