@@ -12,6 +12,7 @@ pub mod refusals;
 pub mod settings;
 #[cfg(feature = "testing")]
 pub mod standstill;
+pub mod trusted;
 
 pub use env::{Deadline, Env};
 pub use error::{Error, ErrorKind, Result};
@@ -19,3 +20,4 @@ pub use events::{Event, EventKind, EventPage, Events};
 pub use ids::{Actor, BucketId, ClusterId, CopyNumber, Dot, Epoch, NodeNumber, PartitionId, Time};
 pub use refusals::Refusals;
 pub use settings::Settings;
+pub use trusted::TrustedClock;

@@ -7,8 +7,8 @@ mod request;
 mod router;
 mod source;
 
-pub use peers::Peers;
-pub use pool::{Introduce, Pool};
+pub use peers::{Observer, Peers, Sight};
+pub use pool::{Check, Introduce, Pool};
 pub use request::{Caller, ReadRequest, ScanRequest, ScannedPage, WriteRequest, Written};
 pub use router::{Router, level_of, need_of};
 pub use source::TopologySource;
