@@ -84,7 +84,7 @@ write-headers:
 # The node as it is shipped; then the bug bank, a build of its own, with the tests of the checkers.
 simulation: BUG_BANK = $(CARGO) test --quiet -p ringkeep-simulation --features planted --lib --test planted
 simulation:
-	@$(LANE) $@ sh -c '$(CARGO) test --quiet --workspace --test seeds --test scenarios --test levels && $(BUG_BANK)'
+	@$(LANE) $@ sh -c '$(CARGO) test --quiet --workspace --test seeds --test scenarios --test levels --test clones && $(BUG_BANK)'
 
 crash:
 	@$(LANE) $@ $(CARGO) test --quiet --workspace --test kill
