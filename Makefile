@@ -56,7 +56,7 @@ bench: setup
 soak: setup
 	@RINGKEEP_KILLS=200 LANE_SECONDS_MAX=7200 $(LANE) crash $(CARGO) test --quiet --workspace --test kill
 	@RINGKEEP_ROUNDS=20 RINGKEEP_MEASURE=1 LANE_SECONDS_MAX=7200 $(LANE) process $(CARGO) test --quiet --workspace --test process
-	@grep 'known to all' build/lanes/process.log
+	@grep 'known to all\|SKIPPED' build/lanes/process.log
 	@RINGKEEP_SEEDS=10000 LANE_SECONDS_MAX=7200 $(LANE) simulation $(CARGO) test --quiet --workspace --test seeds
 
 format:
