@@ -1,10 +1,13 @@
 //! The machines of a simulation: each has a disk, a wall clock and a place in the network, and runs the shipped node.
 //! Processes are killed, machines lose power, links are cut; what the node does about it is its own affair.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use ringkeep::base::env::BoxFuture;
 use ringkeep::base::settings::Durability;
 use ringkeep::base::standstill::Standstill;
 use ringkeep::base::{Env, Error};
@@ -28,9 +31,6 @@ pub struct Plan {
 
 /// The partitions of the ring: few, so that each has several keys.
 pub const PARTITIONS: u32 = 16;
-
-/// How long a node may take to say that it is a member.
-const READY: Duration = Duration::from_millis(50);
 
 /// A machine.
 #[derive(Debug)]
@@ -122,6 +122,14 @@ pub(crate) fn host(machine: u32) -> String {
 
 fn address(machine: u32) -> String {
     format!("m{machine}:7400")
+}
+
+/// What a future gives at its first poll.
+fn at_once<T>(future: BoxFuture<'static, T>) -> Option<T> {
+    match std::pin::pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
 }
 
 impl Cluster {
@@ -362,43 +370,29 @@ impl Cluster {
     }
 
     /// What a node still has to do, apart from what it owes to members that are gone: a machine that lost its disk comes
-    /// back as another member, and nobody can pay the old one.
-    async fn due(&self, live: &Live) -> usize {
-        let (due, gone) = (live.node.unsettled(), self.gone());
-        if due == 0 || gone.is_empty() {
-            return due;
-        }
-        let Ok(status) = live.node.status().await else { return due };
+    /// back as another member, and nobody can pay the old one. None before it is a member.
+    fn due(&self, live: &Live) -> Option<usize> {
+        let status = at_once(live.node.status())?.ok()?;
+        let gone = self.gone();
         let void = status.members.iter().filter(|member| gone.contains(&member.id));
-        due.saturating_sub(void.map(|member| usize::try_from(member.hints_pending).unwrap_or(0)).sum())
+        let void = void.map(|member| usize::try_from(member.hints_pending).unwrap_or(0)).sum();
+        (!status.members.is_empty()).then(|| live.node.unsettled().saturating_sub(void))
     }
 
-    /// Whether every machine runs a node that owes nothing and has compared its copies, as far as that can be.
-    pub async fn settled(&self) -> bool {
-        for number in self.numbers() {
-            let Some(live) = self.live(number) else { return false };
-            // A new member has nothing to do before it is one.
-            if self.due(&live).await > 0 || live.node.ready(Some(READY)).await.is_err() {
-                return false;
-            }
-        }
-        true
+    /// Whether every machine runs a member that owes nothing and has compared its copies, as far as that can be.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        self.numbers().all(|number| self.live(number).is_some_and(|live| self.due(&live) == Some(0)))
     }
 
     /// What keeps the cluster from being settled, one line for each machine.
-    pub async fn unsettled(&self) -> String {
-        let mut lines = Vec::new();
-        for number in self.numbers() {
-            let line = match self.live(number) {
-                Some(live) => {
-                    let ready = live.node.ready(Some(READY)).await.err().map(|error| error.to_string());
-                    format!("m{number} owes {} ({ready:?})", self.due(&live).await)
-                }
-                None => format!("m{number} is down ({:?})", self.machine(number).running.lock().failure),
-            };
-            lines.push(line);
-        }
-        lines.join(", ")
+    #[must_use]
+    pub fn unsettled(&self) -> String {
+        let line = |number| match self.live(number) {
+            Some(live) => format!("m{number} owes {:?}", self.due(&live)),
+            None => format!("m{number} is down ({:?})", self.machine(number).running.lock().failure),
+        };
+        self.numbers().map(line).collect::<Vec<_>>().join(", ")
     }
 
     /// Ends every process.

@@ -206,12 +206,12 @@ async fn settle(world: &World) -> Option<Violation> {
     let stopwatch = Stopwatch::start(env);
     while stopwatch.elapsed_ms() < SETTLE_MS_MAX {
         env.sleep(Duration::from_millis(500)).await;
-        if cluster.settled().await {
+        if cluster.settled() {
             recorder.note(&format!("settled after {} ms", stopwatch.elapsed_ms()));
             return None;
         }
     }
-    let found = cluster.unsettled().await;
+    let found = cluster.unsettled();
     recorder.note(&format!("not settled: {found}"));
     Some(Violation { promise: "a healed cluster settles", found })
 }

@@ -49,7 +49,7 @@ fn at_level_one_an_owner_alone_answers_and_all_have_it_in_the_end() {
         assert_eq!(get(world, 1, Consistency::One).await, Ok(None));
         assert!(get(world, 0, Consistency::Quorum).await.is_err());
         world.cluster.apply(&Fault::Heal);
-        while !world.cluster.settled().await {
+        while !world.cluster.settled() {
             world.env.sleep(Duration::from_millis(100)).await;
         }
         for machine in world.cluster.numbers() {
