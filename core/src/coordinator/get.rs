@@ -16,6 +16,8 @@ use super::{Coordinator, Place};
 use crate::base::env::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{NodeNumber, Time};
+#[cfg(feature = "planted")]
+use crate::base::planted::{self, Bug};
 use crate::causality::{Record, RecordHash, encoding};
 use crate::client::ReadRequest;
 use crate::wire::{Request, Response};
@@ -199,6 +201,10 @@ impl Coordinator {
         let holders: Vec<NodeNumber> =
             held.into_iter().filter(|(_, theirs)| *theirs == Some(hash)).map(|(node, _)| node).collect();
         let enough = requirement.held_enough();
+        #[cfg(feature = "planted")]
+        if planted::is(Bug::NoWriteBack) {
+            return Ok(Some(merged.record));
+        }
         if !requirement.is_majority() || enough.met_by(&holders) {
             self.mend_behind(place, request, &merged, &holders);
             return Ok(Some(merged.record));

@@ -129,7 +129,10 @@ fn reach(
     let introduce: Introduce =
         Arc::new(move || me.upgrade().map_or_else(|| Hello::client(0), |core| core.introduce()));
     let me = weak.clone();
-    let check: Check = Arc::new(move |hello| me.upgrade().map_or(Ok(()), |core| core.check_hello(hello)));
+    // What this node turns away itself must not look like being turned away: that would stop it.
+    let foreign = |error: Error| Error::new(ErrorKind::Io, error.message().to_owned());
+    let check: Check =
+        Arc::new(move |hello| me.upgrade().map_or(Ok(()), |core| core.check_hello(hello).map_err(foreign)));
     let pool = Pool::new(
         env.clone(),
         transport,

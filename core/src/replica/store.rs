@@ -12,6 +12,8 @@ use crate::base::env::Env;
 use crate::base::error::Result;
 use crate::base::hlc::Hlc;
 use crate::base::ids::{Actor, BucketId, CopyNumber, Dot, NodeNumber, PartitionId, Time};
+#[cfg(feature = "planted")]
+use crate::base::planted::{self, Bug};
 use crate::base::settings::Settings;
 use crate::causality::encoding::{self, decode, encode};
 use crate::causality::{self, Record};
@@ -128,6 +130,10 @@ impl Replica {
     /// Whether the copy of a partition counts in read quorums. One that was never started has nothing to forget.
     #[must_use]
     pub fn counts(&self, partition: PartitionId) -> bool {
+        #[cfg(feature = "planted")]
+        if planted::is(Bug::ForgetfulCopyCounts) {
+            return true;
+        }
         self.copies.get(partition).is_none_or(|copy| !copy.recovering)
     }
 

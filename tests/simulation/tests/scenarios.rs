@@ -28,7 +28,8 @@ async fn act(world: &World, machine: u32, action: Action) -> Outcome {
     let place = world.cluster.inside(machine).expect("the machine runs");
     client.act(action, &place).await;
     let operations = world.recorder.book().history;
-    operations.operations().last().expect("it did something").outcome.clone()
+    let own = operations.operations().iter().rfind(|one| one.client == machine);
+    own.expect("it did something").outcome.clone()
 }
 
 /// Waits until a call of a client of its own has begun, and leaves it under way.
@@ -42,6 +43,36 @@ async fn begin(world: &World, machine: u32, action: Action) {
 fn nothing_is_broken(world: &World) {
     let broken = check(&world.recorder.book().history);
     assert!(broken.is_empty(), "{broken:?}\n{}", world.recorder.book().log.lines().join("\n"));
+}
+
+/// Founds the cluster, and waits until its members have heard of each other.
+async fn found(world: &World) {
+    world.found().await.expect("nothing is in its way");
+    world.env.sleep(Duration::from_secs(2)).await;
+}
+
+/// Waits until the cluster has nothing left to do.
+async fn settle(world: &World) {
+    let began = world.stopwatch.elapsed_ms();
+    while !world.cluster.settled() {
+        world.env.sleep(Duration::from_millis(100)).await;
+        assert!(world.stopwatch.elapsed_ms() < began + 120_000, "{}", world.cluster.unsettled());
+    }
+}
+
+async fn put(world: &World, machine: u32, key: Key) {
+    let told = act(world, machine, Action::PutBlind(key)).await;
+    assert!(matches!(told, Outcome::Written { .. }), "m{machine} {key}: {told:?}");
+}
+
+async fn shows(world: &World, machine: u32, key: Key, values: usize) {
+    let read = act(world, machine, Action::Read(key)).await;
+    let shown = matches!(&read, Outcome::Shown { siblings, .. } if siblings.len() == values);
+    assert!(shown, "m{machine} {key}: {read:?} instead of {values} values");
+}
+
+fn keys(count: u32) -> impl Iterator<Item = Key> {
+    (0..count).map(|number| Key { space: Space::Sets, number })
 }
 
 #[test]
@@ -71,10 +102,8 @@ fn a_read_that_saw_a_write_nobody_else_has_is_answered_only_once_others_have_it(
 fn what_was_acknowledged_survives_the_loss_of_power_everywhere() {
     World::run(plan(Durability::Sync), async |world| {
         world.found().await.unwrap();
-        let keys = (0..4).map(|number| Key { space: Space::Sets, number });
-        for (key, machine) in keys.clone().zip([0, 1, 2, 0]) {
-            let told = act(&world, machine, Action::PutBlind(key)).await;
-            assert!(matches!(told, Outcome::Written { .. }), "{told:?}");
+        for (key, machine) in keys(4).zip([0, 1, 2, 0]) {
+            put(&world, machine, key).await;
         }
         for node in world.cluster.numbers() {
             world.cluster.apply(&Fault::Crash { node, random: 0 });
@@ -82,13 +111,9 @@ fn what_was_acknowledged_survives_the_loss_of_power_everywhere() {
         for node in world.cluster.numbers() {
             world.cluster.apply(&Fault::Restart { node });
         }
-        while !world.cluster.settled() {
-            world.env.sleep(Duration::from_millis(100)).await;
-            assert!(world.stopwatch.elapsed_ms() < 120_000, "{}", world.cluster.unsettled());
-        }
-        for key in keys {
-            let read = act(&world, 1, Action::Read(key)).await;
-            assert!(matches!(&read, Outcome::Shown { siblings, .. } if siblings.len() == 1), "{read:?}");
+        settle(&world).await;
+        for key in keys(4) {
+            shows(&world, 1, key, 1).await;
         }
         nothing_is_broken(&world);
     });
@@ -113,6 +138,109 @@ fn a_copy_whose_existence_was_forgotten_does_not_count_before_it_was_compared() 
             matches!(read, Outcome::Failed(_)),
             "two of three know nothing, and one of them knows it: {read:?}"
         );
+        nothing_is_broken(&world);
+    });
+}
+
+#[test]
+fn losses_of_power_one_after_the_other_cost_no_acknowledged_write() {
+    World::run(plan(Durability::Sync), async |world| {
+        found(&world).await;
+        for (key, node) in keys(3).zip([0, 1, 2]) {
+            put(&world, node, key).await;
+            // The next one is on before it has settled, so copies that may have forgotten meet each other.
+            world.cluster.apply(&Fault::Crash { node, random: 0 });
+            world.cluster.apply(&Fault::Restart { node });
+            world.env.sleep(Duration::from_millis(700)).await;
+        }
+        settle(&world).await;
+        for (key, machine) in keys(3).zip([1, 2, 0]) {
+            shows(&world, machine, key, 1).await;
+        }
+        nothing_is_broken(&world);
+    });
+}
+
+#[test]
+fn a_process_that_stood_still_goes_on_as_one_that_missed_something() {
+    World::run(plan(Durability::Interval), async |world| {
+        found(&world).await;
+        for key in keys(2) {
+            put(&world, 0, key).await;
+        }
+        world.cluster.apply(&Fault::Pause { node: 2 });
+        let mut keys = keys(2);
+        let (changed, begun) = (keys.next().unwrap(), keys.next().unwrap());
+        put(&world, 0, changed).await;
+        shows(&world, 1, changed, 2).await;
+        // This client works in the process that stands still, so its read waits with it.
+        let place = world.cluster.inside(2).unwrap();
+        let mut client = Client::new(9, world.cluster.clone(), world.recorder.clone());
+        let standstill = place.standstill.clone();
+        let read = standstill.hold(async move { client.act(Action::Read(begun), &place).await });
+        world.env.spawn(read);
+        world.env.sleep(Duration::from_secs(20)).await;
+        let history = world.recorder.book().history;
+        assert!(history.operations().last().is_some_and(|last| last.key == changed));
+        world.cluster.apply(&Fault::Resume { node: 2 });
+        shows(&world, 2, changed, 2).await;
+        settle(&world).await;
+        let history = world.recorder.book().history;
+        let late = history.operations().iter().find(|one| one.client == 9);
+        assert!(late.is_some_and(|read| read.ended.is_some()));
+        nothing_is_broken(&world);
+    });
+}
+
+#[test]
+fn a_lost_disk_costs_no_acknowledged_write_and_its_machine_joins_as_another_member() {
+    World::run(plan(Durability::Interval), async |world| {
+        found(&world).await;
+        for (key, machine) in keys(3).zip([0, 1, 2]) {
+            put(&world, machine, key).await;
+        }
+        let lost = world.cluster.live(0).unwrap().node.id().to_owned();
+        world.cluster.apply(&Fault::Wipe { node: 0 });
+        for key in keys(3) {
+            shows(&world, 1, key, 1).await;
+        }
+        world.cluster.apply(&Fault::Restart { node: 0 });
+        world.env.sleep(Duration::from_secs(1)).await;
+        settle(&world).await;
+        let new = world.cluster.live(0).unwrap().node;
+        let members = new.status().await.unwrap().members;
+        let of = |id: &str| members.iter().find(|member| member.id == id).map(|member| member.owns > 0.0);
+        assert_eq!((members.len(), of(&lost), of(new.id())), (4, Some(true), Some(false)));
+        // It is reached where the lost one was: what is still sent to that one does not get in its way.
+        for _ in 0..50 {
+            world.env.sleep(Duration::from_millis(100)).await;
+            let members = world.cluster.live(1).unwrap().node.status().await.unwrap().members;
+            let state = members.into_iter().find(|member| member.id == new.id()).map(|member| member.state);
+            assert_eq!(state.as_deref(), Some("up"));
+        }
+        for (key, machine) in keys(3).zip([0, 1, 2]) {
+            shows(&world, machine, key, 1).await;
+            put(&world, machine, key).await;
+            shows(&world, 0, key, 2).await;
+        }
+        nothing_is_broken(&world);
+    });
+}
+
+#[test]
+fn a_split_lets_the_majority_go_on_and_the_minority_answers_nothing_old() {
+    World::run(plan(Durability::Interval), async |world| {
+        found(&world).await;
+        let key = keys(1).next().unwrap();
+        put(&world, 0, key).await;
+        world.cluster.apply(&Fault::Split { groups: vec![0, 1, 1] });
+        put(&world, 1, key).await;
+        shows(&world, 2, key, 2).await;
+        let read = act(&world, 0, Action::Read(key)).await;
+        assert!(matches!(read, Outcome::Failed(_)), "{read:?}");
+        world.cluster.apply(&Fault::Heal);
+        settle(&world).await;
+        shows(&world, 0, key, 2).await;
         nothing_is_broken(&world);
     });
 }

@@ -20,6 +20,8 @@ use crate::base::Env;
 use crate::base::error::Result;
 use crate::base::events::{EventKind, Events};
 use crate::base::ids::{BucketId, NodeNumber, PartitionId};
+#[cfg(feature = "planted")]
+use crate::base::planted::{self, Bug};
 use crate::base::settings::Settings;
 use crate::storage::key::{HINTS, after, hint_key, prefix_bounds, split_hint_key};
 use crate::storage::{Batch, Engine};
@@ -122,6 +124,10 @@ impl Hints {
 
     /// Notes that an owner may lack the newest record of a key. Never fails and never waits.
     pub fn note(&self, owner: NodeNumber, partition: PartitionId, bucket: BucketId, key: &[u8]) {
+        #[cfg(feature = "planted")]
+        if planted::is(Bug::NothingOwed) {
+            return;
+        }
         let hint = Hint { owner, partition, bucket, key: Bytes::copy_from_slice(key) };
         let mut state = self.state.lock();
         self.begin(&mut state, owner);
