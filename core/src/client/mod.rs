@@ -1,6 +1,7 @@
 //! Floor 3: reaching others. Connections by address, members by number, and routing of an operation to a node that
 //! can coordinate it, with failover. Nodes use it for what they do not own, clients for everything.
 
+mod circuit;
 mod peers;
 mod pool;
 mod request;

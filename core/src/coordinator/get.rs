@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -21,10 +20,6 @@ use crate::base::planted::{self, Bug};
 use crate::causality::{Record, RecordHash, encoding};
 use crate::client::ReadRequest;
 use crate::wire::{Request, Response};
-
-/// How long the first replicas asked may take before the others are asked too: past the slow end of a data centre's
-/// round trips, well below what a caller notices.
-const HEDGE: Duration = Duration::from_millis(20);
 
 /// What an owner said that it holds.
 #[derive(Clone, Debug)]
@@ -127,7 +122,7 @@ impl Coordinator {
             tokio::select! {
                 biased;
                 () = round.failed.notified() => {}
-                () = self.env.sleep(HEDGE) => {}
+                () = self.env.sleep(self.peers.hedge(&waiting)) => {}
             }
             self.fetch_digests(place, request, &round, &later, deadline);
             std::future::pending::<()>().await;
