@@ -204,6 +204,11 @@ impl Env {
         self.0.stop.is_cancelled()
     }
 
+    /// Waits until `stop` is called.
+    pub async fn stopping(&self) {
+        self.0.stop.cancelled().await;
+    }
+
     /// Waits until every task has ended after `stop`.
     pub async fn drained(&self) {
         self.0.tracker.wait().await;

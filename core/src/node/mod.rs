@@ -6,6 +6,7 @@ mod announce;
 mod backend;
 mod control;
 mod identity;
+mod inquiry;
 mod joining;
 mod membership;
 mod open;
@@ -74,6 +75,12 @@ impl Node {
     #[must_use]
     pub fn open_with(parts: NodeParts) -> BoxFuture<'static, Result<Self>> {
         Box::pin(async move { open::open_with(parts).await.map_err(|error| error.during("open")) })
+    }
+
+    /// The engine that settings ask for, for a node that is then opened over other parts of its own.
+    #[cfg(feature = "testing")]
+    pub(crate) fn engine_of(settings: &Settings, env: &Env) -> Result<Arc<dyn Engine>> {
+        open::engine(settings, env)
     }
 
     /// The stable id.

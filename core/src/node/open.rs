@@ -13,6 +13,7 @@ use super::service::Service;
 use super::{Gate, Node, NodeCore, NodeParts, Serving};
 use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::events::Events;
 use crate::base::hlc::Hlc;
 use crate::base::ids::{ClusterId, NodeNumber, PartitionId, Time};
 use crate::base::settings::Settings;
@@ -30,12 +31,17 @@ use crate::wire::{Hello, Listener, Role, TcpTransport, Transport, VersionRange, 
 
 pub(super) async fn open(settings: Settings, env: Env) -> Result<Node> {
     settings.validate()?;
-    let engine: Arc<dyn Engine> = match &settings.path {
-        Some(path) => Arc::new(DiskEngine::open(path, DiskSettings::new(&settings, env.boot()))?),
-        None => Arc::new(MemoryEngine::open(&MemoryDisk::new(), settings.durability)?),
-    };
+    let engine = engine(&settings, &env)?;
     let transport = Arc::new(TcpTransport::new(&env, crate::wire::Limits::of(&settings)));
     open_with(NodeParts { settings, env, engine, transport }).await
+}
+
+/// The engine that settings ask for: on disk at their path, else in memory.
+pub(super) fn engine(settings: &Settings, env: &Env) -> Result<Arc<dyn Engine>> {
+    Ok(match &settings.path {
+        Some(path) => Arc::new(DiskEngine::open(path, DiskSettings::new(settings, env.boot()))?),
+        None => Arc::new(MemoryEngine::open(&MemoryDisk::new(), settings.durability)?),
+    })
 }
 
 pub(super) async fn open_with(parts: NodeParts) -> Result<Node> {
@@ -73,6 +79,7 @@ async fn build(
         [&settings.listen, &settings.advertise].into_iter().flatten().map(String::as_str).collect();
     let founders = Founders::of(&settings.seeds, &own);
     let peer_timeout = Duration::from_millis(settings.peer_timeout_ms);
+    let events: Arc<Events> = Arc::default();
     let core = Arc::new_cyclic(|weak: &std::sync::Weak<NodeCore>| {
         let me = weak.clone();
         let introduce: Introduce =
@@ -86,7 +93,13 @@ async fn build(
             Duration::from_millis(settings.connect_timeout_ms),
         );
         let peers = Arc::new(Peers::new(env.clone(), pool));
-        let topology = NodeTopology::new(env.clone(), Arc::clone(&engine), Arc::clone(&peers), stored);
+        let topology = NodeTopology::new(
+            env.clone(),
+            Arc::clone(&engine),
+            Arc::clone(&peers),
+            Arc::clone(&events),
+            stored,
+        );
         let source: Arc<dyn TopologySource> = Arc::clone(&topology) as Arc<dyn TopologySource>;
         let data_centre = Location::parse(&settings.location).ok().map(|l| l.data_centre().to_owned());
         let router = Router::new(env.clone(), Arc::clone(&peers), source, data_centre, peer_timeout);
@@ -101,7 +114,7 @@ async fn build(
             peers,
             router,
             missed: Arc::new(Missed::default()),
-            events: Arc::default(),
+            events,
             refusals: Arc::default(),
             serving: OnceLock::new(),
             address: OnceLock::new(),
