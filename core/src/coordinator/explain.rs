@@ -81,6 +81,8 @@ impl Coordinator {
     /// # Errors
     /// `NoSuchBucket`, or `QuorumUnavailable` before there is a topology.
     pub async fn explain(&self, request: &ExplainRequest, now_ms: u64) -> Result<Explained> {
+        // An explanation may read the disk, and is rare enough to always take one trip through the runtime's queue first.
+        tokio::task::yield_now().await;
         let place = self.place(request.bucket, &request.key)?;
         let spec = place.spec();
         let fallbacks = place.topology.fallbacks(place.partition, &spec.n);
