@@ -9,7 +9,9 @@ import asyncio
 import inspect
 import json
 import os
+import queue
 import string
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,6 +45,16 @@ class Sync:
 
     def items(self, scan: Any) -> list[tuple[bytes, Any]]:
         return items(scan)
+
+    def events(self, cluster: Any) -> Any:
+        return cluster.events()
+
+    def event(self, stream: Any, kind: str) -> Any:
+        found: queue.Queue[Any] = queue.Queue()
+        # In a thread of its own, so that one that never comes fails the case instead of hanging it.
+        read = threading.Thread(target=lambda: found.put(next(each for each in stream if each.kind == kind)), daemon=True)
+        read.start()
+        return found.get(timeout=UNTIL_SECONDS)
 
     def finish(self) -> None:
         pass
@@ -82,6 +94,24 @@ class Aio:
 
         return self.runner.run(collect())
 
+    def events(self, cluster: Any) -> Any:
+        async def begin() -> Any:
+            return cluster.events()
+
+        return self.runner.run(begin())
+
+    def event(self, stream: Any, kind: str) -> Any:
+        async def find() -> Any:
+            async with asyncio.timeout(UNTIL_SECONDS):
+                async for event in stream:
+                    if event.kind == kind:
+                        return event
+            raise AssertionError("the stream ended")
+
+        if not hasattr(stream, "__anext__"):
+            return Sync().event(stream, kind)
+        return self.runner.run(find())
+
     def finish(self) -> None:
         self.runner.close()
 
@@ -115,6 +145,7 @@ class World:
         self.variables = {"dir": str(directory), "pid": str(os.getpid())}
         self.stores: dict[str, Any] = {}
         self.saved: dict[str, ringkeep.Context] = {}
+        self.streams: dict[str, Any] = {}
         self.cluster: Cluster | None = None
 
     # Setup
@@ -276,11 +307,7 @@ class World:
 
     def op_admin(self, step: dict[str, Any]) -> None:
         arguments = self.text(step.get("arguments", {}))
-        if step["command"] == "explain":
-            self.flavour.done(self.store(step).explain(arguments["key"]))
-        else:
-            outcome = getattr(self.store(step).cluster, step["command"])(**arguments)
-            self.flavour.done(anext(outcome) if hasattr(outcome, "__anext__") else outcome)
+        self.flavour.done(getattr(self.store(step).cluster, step["command"])(**arguments))
 
     def op_forge(self, step: dict[str, Any]) -> None:
         token = bytearray(bytes(self.saved[step["context"]]))
@@ -302,6 +329,19 @@ class World:
     def op_partition(self, step: dict[str, Any]) -> None:
         assert self.cluster is not None
         self.cluster.partition(*(set(group) for group in step["groups"]))
+
+    def op_heal(self, step: dict[str, Any]) -> None:
+        assert self.cluster is not None
+        self.cluster.heal()
+
+    def op_explain(self, step: dict[str, Any]) -> Any:
+        return self.keyed(step, "explain")
+
+    def op_watch(self, step: dict[str, Any]) -> None:
+        self.streams[step["as"]] = self.flavour.events(self.store(step).cluster)
+
+    def op_event(self, step: dict[str, Any]) -> Any:
+        return self.flavour.event(self.streams[step["stream"]], step["kind"])
 
     def op_settle(self, step: dict[str, Any]) -> None:
         assert self.cluster is not None
@@ -448,6 +488,40 @@ class World:
 
     def expect_members(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
         assert len(outcome.members) == wanted
+
+    def expect_available(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
+        assert outcome.available is wanted
+
+    def expect_partition(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
+        assert outcome.partition == wanted
+
+    def expect_reads(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
+        assert [read.answer for read in outcome.reads] == wanted, outcome
+        assert [read.r for read in outcome.reads] == list(range(1, len(wanted) + 1))
+
+    def expect_replicas(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
+        replicas = outcome.replicas
+        found = {
+            "reachable": sum(replica.reachable for replica in replicas),
+            "counting": sum(replica.counts for replica in replicas),
+            "holding": sum(replica.record is not None for replica in replicas),
+            "owner": sum(replica.role == "owner" for replica in replicas),
+            "fallback": sum(replica.role == "fallback" for replica in replicas),
+        }
+        assert {name: found[name] for name in wanted} == wanted, outcome
+
+    def expect_held(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
+        records = [replica.record for replica in outcome.replicas if replica.record is not None]
+        assert len({record.hash for record in records}) == 1, outcome
+        assert all((record.values, record.tombstones) == (wanted["values"], wanted["tombstones"]) for record in records)
+        assert all(record.time <= datetime.now(UTC) and record.age >= 0 for record in records)
+
+    def expect_reason_contains(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
+        reasons = [read.reason for read in outcome.reads if read.reason is not None]
+        assert all(any(part in reason for reason in reasons) for part in wanted), reasons
+
+    def expect_detail_contains(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
+        assert all(part in outcome.detail for part in wanted), outcome
 
 
 def merge(step: dict[str, Any], siblings: Any) -> Any:
