@@ -138,17 +138,14 @@ async fn a_client_reads_on_at_another_member_and_is_told() {
     let other = cluster.node((asked + 1) % 3).unwrap();
     other.create_bucket(BucketSpec::named("carts", Replicas::Count(3))).await.unwrap();
     let deadline = client.env().deadline(PATIENCE);
-    let first = deadline.limit(events.next()).await.unwrap().unwrap();
-    assert_eq!((first.kind.as_str(), first.number), ("source_changed", 0));
-    let changed = deadline.limit(async {
-        loop {
-            let event = events.next().await.unwrap();
-            if event.kind == "topology_changed" {
-                return event;
-            }
+    let mut find = async |kind: &str| loop {
+        let event = deadline.limit(events.next()).await.unwrap().unwrap();
+        if event.kind == kind {
+            return event;
         }
-    });
-    assert!(changed.await.unwrap().detail.contains("2 buckets"));
+    };
+    assert_eq!(find("source_changed").await.number, 0);
+    assert!(find("topology_changed").await.detail.contains("2 buckets"));
     cluster.close().await.unwrap();
 }
 

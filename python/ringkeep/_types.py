@@ -72,7 +72,7 @@ class Settings(TypedDict, total=False):
     peer_timeout_ms: int
     connect_timeout_ms: int
     sync_interval_ms: int
-    announce_interval_ms: int
+    gossip_interval_ms: int
     clock_skew_max_ms: int
     clock_lease_ms: int
     key_bytes_max: int

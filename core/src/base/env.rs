@@ -83,10 +83,12 @@ pub async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> 
 
 /// Time, randomness and tasks of one node or client.
 #[derive(Clone, Debug)]
-pub struct Env(Arc<Inner>);
+pub struct Env {
+    wall: Arc<dyn WallClock>,
+    inner: Arc<Inner>,
+}
 
 struct Inner {
-    wall: Arc<dyn WallClock>,
     random: Mutex<SmallRng>,
     handle: tokio::runtime::Handle,
     tracker: TaskTracker,
@@ -96,7 +98,7 @@ struct Inner {
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Env").field("wall", &self.wall).field("boot", &self.boot).finish_non_exhaustive()
+        f.debug_struct("Inner").field("boot", &self.boot).finish_non_exhaustive()
     }
 }
 
@@ -119,20 +121,32 @@ impl Env {
     /// `boot` names the period over which the operating system keeps what was written to it; an empty one is unknown.
     #[must_use]
     pub fn new(handle: tokio::runtime::Handle, wall: Arc<dyn WallClock>, seed: u64, boot: String) -> Self {
-        Self(Arc::new(Inner {
-            wall,
+        let inner = Arc::new(Inner {
             random: Mutex::new(SmallRng::seed_from_u64(seed)),
             handle,
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
             boot,
-        }))
+        });
+        Self { wall, inner }
+    }
+
+    /// The same world with another wall clock.
+    #[must_use]
+    pub fn with_wall(&self, wall: Arc<dyn WallClock>) -> Self {
+        Self { wall, inner: Arc::clone(&self.inner) }
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub fn wall(&self) -> &Arc<dyn WallClock> {
+        &self.wall
     }
 
     /// The wall clock in Unix milliseconds.
     #[must_use]
     pub fn unix_ms(&self) -> u64 {
-        self.0.wall.unix_ms()
+        self.wall.unix_ms()
     }
 
     /// The deadline that lies this far ahead.
@@ -160,7 +174,7 @@ impl Env {
     /// A random number.
     #[must_use]
     pub fn random(&self) -> u64 {
-        self.0.random.lock().next_u64()
+        self.inner.random.lock().next_u64()
     }
 
     /// A random number below `bound`; 0 for a bound of 0.
@@ -171,46 +185,46 @@ impl Env {
 
     /// Starts a task that ends by itself or is dropped at its next await when the environment stops.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.0.stop.clone();
-        self.0.tracker.spawn_on(
+        let stop = self.inner.stop.clone();
+        self.inner.tracker.spawn_on(
             async move {
                 let _ended = stop.run_until_cancelled_owned(task).await;
             },
-            &self.0.handle,
+            &self.inner.handle,
         );
     }
 
     /// The runtime that tasks run on; a thread that polls an operation enters it first.
     #[must_use]
     pub fn handle(&self) -> &tokio::runtime::Handle {
-        &self.0.handle
+        &self.inner.handle
     }
 
     /// The period over which the operating system keeps what was written to it; empty if unknown.
     #[must_use]
     pub fn boot(&self) -> &str {
-        &self.0.boot
+        &self.inner.boot
     }
 
     /// Tells every task to stop; returns at once.
     pub fn stop(&self) {
-        self.0.stop.cancel();
-        self.0.tracker.close();
+        self.inner.stop.cancel();
+        self.inner.tracker.close();
     }
 
     /// Whether `stop` was called.
     #[must_use]
     pub fn stopped(&self) -> bool {
-        self.0.stop.is_cancelled()
+        self.inner.stop.is_cancelled()
     }
 
     /// Waits until `stop` is called.
     pub async fn stopping(&self) {
-        self.0.stop.cancelled().await;
+        self.inner.stop.cancelled().await;
     }
 
     /// Waits until every task has ended after `stop`.
     pub async fn drained(&self) {
-        self.0.tracker.wait().await;
+        self.inner.tracker.wait().await;
     }
 }

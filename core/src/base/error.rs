@@ -276,6 +276,13 @@ impl Error {
         self.0.maybe_applied
     }
 
+    /// Whether nobody listened at the address, which is sure to have left nothing.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        let source = self.0.source.as_deref().and_then(|source| source.downcast_ref::<std::io::Error>());
+        source.is_some_and(|source| source.kind() == std::io::ErrorKind::ConnectionRefused)
+    }
+
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn retryable(&self) -> bool {

@@ -8,6 +8,7 @@ pub mod hlc;
 pub mod ids;
 pub mod refusals;
 pub mod settings;
+pub mod trusted;
 
 pub use env::{Deadline, Env};
 pub use error::{Error, ErrorKind, Result};
@@ -15,3 +16,4 @@ pub use events::{Event, EventKind, EventPage, Events};
 pub use ids::{Actor, BucketId, ClusterId, CopyNumber, Dot, Epoch, NodeNumber, PartitionId, Time};
 pub use refusals::Refusals;
 pub use settings::Settings;
+pub use trusted::TrustedClock;

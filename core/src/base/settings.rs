@@ -58,8 +58,8 @@ pub struct Settings {
     pub connect_timeout_ms: u64,
     /// How often fdatasync follows with `durability = "interval"`.
     pub sync_interval_ms: u64,
-    /// How often nodes tell each other address, epoch and clock.
-    pub announce_interval_ms: u64,
+    /// How often a node gossips with a few others. Twice a second tells of a silent member within a person's patience.
+    pub gossip_interval_ms: u64,
     /// How far a handle's or peer's clock may be ahead before it is refused.
     pub clock_skew_max_ms: u64,
     /// How far ahead of use the clock's lease is persisted.
@@ -110,7 +110,7 @@ impl Default for Settings {
             peer_timeout_ms: 2_000,
             connect_timeout_ms: 1_000,
             sync_interval_ms: 1_000,
-            announce_interval_ms: 500,
+            gossip_interval_ms: 500,
             clock_skew_max_ms: 60_000,
             clock_lease_ms: 10_000,
             key_bytes_max: 4_096,
@@ -211,7 +211,7 @@ impl Settings {
         range("peer_timeout_ms", self.peer_timeout_ms, 1, TIMEOUT_MS_MAX);
         range("connect_timeout_ms", self.connect_timeout_ms, 1, TIMEOUT_MS_MAX);
         range("sync_interval_ms", self.sync_interval_ms, 1, 3_600_000);
-        range("announce_interval_ms", self.announce_interval_ms, 10, 60_000);
+        range("gossip_interval_ms", self.gossip_interval_ms, 10, 60_000);
         range("clock_skew_max_ms", self.clock_skew_max_ms, 1, TIMEOUT_MS_MAX);
         range("clock_lease_ms", self.clock_lease_ms, 1_000, TIMEOUT_MS_MAX);
         range("key_bytes_max", self.key_bytes_max.into(), 1, 4_096);

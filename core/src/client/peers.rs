@@ -1,7 +1,8 @@
 //! Members by number: where each is reached, and which of them failed so lately that others are asked first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -15,21 +16,57 @@ use crate::wire::{Done, Request, Response};
 /// How long a member that could not be reached is asked last. Short: a restarted one is tried again soon.
 const AVOID: Duration = Duration::from_millis(500);
 
+/// What a request to a member showed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sight {
+    /// It answered, after requests that had failed.
+    Answered,
+    /// Nobody listens at its address, or another node.
+    Refused,
+    /// It did not answer in time, or the connection broke.
+    Unanswered,
+}
+
+/// Who is told what requests to members show.
+pub type Observer = Box<dyn Fn(NodeNumber, Sight, Option<&Error>) + Send + Sync>;
+
 /// The members that this node or client can reach.
-#[derive(Debug)]
 pub struct Peers {
     env: Env,
     pool: Arc<Pool>,
     addresses: RwLock<BTreeMap<NodeNumber, Arc<str>>>,
     avoided: Arc<RwLock<BTreeMap<NodeNumber, Deadline>>>,
     down: RwLock<BTreeSet<NodeNumber>>,
+    observer: Arc<OnceLock<Observer>>,
+}
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peers")
+            .field("addresses", &self.addresses)
+            .field("down", &self.down)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Peers {
     /// Nobody yet.
     #[must_use]
     pub fn new(env: Env, pool: Arc<Pool>) -> Self {
-        Self { env, pool, addresses: RwLock::default(), avoided: Arc::default(), down: RwLock::default() }
+        Self {
+            env,
+            pool,
+            addresses: RwLock::default(),
+            avoided: Arc::default(),
+            down: RwLock::default(),
+            observer: Arc::default(),
+        }
+    }
+
+    /// Says who is told what requests to members show. Once, before the first request.
+    pub fn observe(&self, observer: Observer) {
+        // A second observer would be a bug of the node's; the first stays.
+        let _first = self.observer.set(observer);
     }
 
     /// The connections underneath.
@@ -90,18 +127,25 @@ impl Peers {
         };
         let check = move |hello: &crate::wire::Hello| match hello.number {
             Some(number) if number == node => Ok(()),
-            Some(number) => Err(Error::new(ErrorKind::Io, format!("at its address n{number} answers"))),
-            None => Err(Error::new(ErrorKind::Io, "at its address no member answers")),
+            Some(number) => Err(refused(format!("at its address n{number} answers"))),
+            None => Err(refused("at its address no member answers".to_owned())),
         };
         let avoided = Arc::clone(&self.avoided);
         let env = self.env.clone();
+        let observer = Arc::clone(&self.observer);
+        let tell = move |sight, error: Option<&Error>| {
+            if let Some(observer) = observer.get() {
+                observer(node, sight, error);
+            }
+        };
         let watch: Done = Box::new(move |result: Result<Response>| {
             if let Err(error) = &result {
                 if error.kind() != ErrorKind::Overloaded {
                     avoided.write().insert(node, env.deadline(AVOID));
+                    tell(if error.is_refused() { Sight::Refused } else { Sight::Unanswered }, Some(error));
                 }
-            } else if !avoided.read().is_empty() {
-                avoided.write().remove(&node);
+            } else if !avoided.read().is_empty() && avoided.write().remove(&node).is_some() {
+                tell(Sight::Answered, None);
             }
             done(result);
         });
@@ -123,4 +167,10 @@ impl Peers {
             Err(error) => Err(error.maybe_applied_if(true)),
         }
     }
+}
+
+/// Somebody else listens where a member did: the member is not there.
+fn refused(reason: String) -> Error {
+    let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    Error::new(ErrorKind::Io, reason).with_source(source)
 }

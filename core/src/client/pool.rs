@@ -1,12 +1,13 @@
 //! One connection to each address, dialed when first needed and again after it has ended.
 //! Requests that arrive while a dial is under way wait for it; a failed dial fails them, with nothing applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::base::env::{Deadline, Env};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -15,15 +16,27 @@ use crate::wire::{Connection, Done, Handler, Hello, Limits, Request, Response, T
 /// Makes the hello with which this side introduces itself.
 pub type Introduce = Arc<dyn Fn() -> Hello + Send + Sync>;
 
+/// Looks at the hello of whoever was dialed; an error ends the connection.
+pub type Check = Arc<dyn Fn(&Hello) -> Result<()> + Send + Sync>;
+
 /// The connections of a node or client.
 pub struct Pool {
     env: Env,
     transport: Arc<dyn Transport>,
     introduce: Introduce,
+    check: Check,
     handler: Option<Arc<dyn Handler>>,
     limits: Limits,
     connect_timeout: Duration,
     slots: Mutex<BTreeMap<String, Slot>>,
+    lost: Arc<Lost>,
+}
+
+/// Addresses whose connections have ended since somebody asked.
+#[derive(Default)]
+struct Lost {
+    addresses: Mutex<BTreeSet<String>>,
+    added: Notify,
 }
 
 #[derive(Default)]
@@ -49,12 +62,14 @@ impl Pool {
         env: Env,
         transport: Arc<dyn Transport>,
         introduce: Introduce,
+        check: Check,
         handler: Option<Arc<dyn Handler>>,
         limits: Limits,
         connect_timeout: Duration,
     ) -> Arc<Self> {
         let slots = Mutex::new(BTreeMap::new());
-        Arc::new(Self { env, transport, introduce, handler, limits, connect_timeout, slots })
+        let lost = Arc::default();
+        Arc::new(Self { env, transport, introduce, check, handler, limits, connect_timeout, slots, lost })
     }
 
     /// Sends a request to an address; `done` runs once. `check` may refuse the other side by its hello.
@@ -106,6 +121,18 @@ impl Pool {
         self.slots.lock().get(address).and_then(|slot| slot.open.as_ref()).is_some_and(|open| open.is_open())
     }
 
+    /// Waits until a connection that was dialed has ended, and says to which addresses: once for each.
+    pub async fn lost(&self) -> BTreeSet<String> {
+        loop {
+            let added = self.lost.added.notified();
+            let lost = std::mem::take(&mut *self.lost.addresses.lock());
+            if !lost.is_empty() {
+                return lost;
+            }
+            added.await;
+        }
+    }
+
     /// Closes every connection.
     pub fn close(&self) {
         let slots = std::mem::take(&mut *self.slots.lock());
@@ -147,6 +174,16 @@ impl Pool {
         }
     }
 
+    /// Notes the end of a connection.
+    fn watch(&self, address: String, connection: Arc<Connection>) {
+        let lost = Arc::clone(&self.lost);
+        self.env.spawn(async move {
+            connection.closed().await;
+            lost.addresses.lock().insert(address);
+            lost.added.notify_one();
+        });
+    }
+
     async fn dial(self: Arc<Self>, address: String) {
         let deadline = self.env.deadline(self.connect_timeout);
         let hello = (self.introduce)();
@@ -160,9 +197,18 @@ impl Pool {
             deadline,
         );
         let result = match deadline.limit(dialed).await {
-            Ok(result) => result,
+            Ok(result) => result.and_then(|connection| match (self.check)(connection.hello()) {
+                Ok(()) => Ok(connection),
+                Err(error) => {
+                    connection.close();
+                    Err(error)
+                }
+            }),
             Err(_) => Err(Error::new(ErrorKind::Timeout, format!("{address} did not answer in time"))),
         };
+        if let Ok(connection) = &result {
+            self.watch(address.clone(), Arc::clone(connection));
+        }
         // A dial that failed has sent nothing.
         let result = result.map_err(|error| error.maybe_applied_if(false));
         let waiting = {

@@ -184,7 +184,9 @@ impl Router {
                 newer: Some(epoch),
             },
             Ok(Response::Failed(error)) => {
-                let again = error.retryable() || error.kind() == ErrorKind::Closed;
+                // A member that is closing, or whose clock is wrong, leaves the work to another.
+                let again =
+                    error.retryable() || matches!(error.kind(), ErrorKind::Closed | ErrorKind::ClockSkew);
                 if again && (idempotent || !error.maybe_applied()) {
                     Tried::Again { error, newer: None }
                 } else {

@@ -145,11 +145,13 @@ impl NodeCore {
     /// Learns what was decided and tells every member.
     async fn decided(self: &Arc<Self>, value: &Bytes) -> Result<()> {
         let topology = decode_topology(value)?;
-        let learn = Kind::Learn(proto::Learn { topology: Some((&topology).into()) });
         self.learn(topology.clone()).await?;
+        self.locate_joiners(&topology);
+        let learn =
+            Kind::Learn(proto::Learn { topology: Some((&topology).into()), peers: self.peers_and_self() });
         let deadline = self.env.deadline(self.settings.timeout());
         for number in topology.members.keys() {
-            // Who misses it hears of the epoch with the next announcement.
+            // Who misses it hears of the epoch by gossip.
             let request = Request::Control(control::encode(learn.clone()));
             self.peers.submit(*number, request, deadline, Box::new(drop));
         }
@@ -320,7 +322,7 @@ impl NodeCore {
             Ok(()) => {}
             Err(Refusal::Behind) => return Ok(self.topology_reply(crate::base::Epoch::default())),
             Err(Refusal::Ahead(epoch)) => {
-                self.hear(epoch);
+                self.hear(epoch, None);
                 let text = format!("this voter is behind epoch {epoch} and is fetching it");
                 return Err(Error::new(ErrorKind::QuorumUnavailable, text));
             }

@@ -139,7 +139,14 @@ impl NodeCore {
             Box::pin(self.propose(&Change::Seal, request.deadline)).await?;
         }
         if serving.coordinator.owns(request.bucket, &request.key)? {
-            return serving.coordinator.put(request).await;
+            match self.check_clock() {
+                Ok(()) => return serving.coordinator.put(request).await,
+                // Another owner may mint; without one, this is what is wrong.
+                Err(skew) => {
+                    let routed = Box::pin(self.router.write(request)).await;
+                    return routed.map_err(|error| if error.maybe_applied() { error } else { skew });
+                }
+            }
         }
         Box::pin(self.router.write(request)).await
     }

@@ -1,4 +1,4 @@
-//! Answering control messages: agreement, topology, joining, announcements, status.
+//! Answering control messages: agreement, topology, joining, gossip, status.
 
 use std::sync::Arc;
 
@@ -6,16 +6,22 @@ use bytes::Bytes;
 
 use super::NodeCore;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::ids::{Epoch, Time};
+use crate::base::ids::Epoch;
 use crate::client::TopologySource;
 use crate::membership::chain::Change;
+use crate::membership::state::ADDRESS_BYTES_MAX;
 use crate::ring::{BucketSpec, Member, Topology};
 use crate::wire::control::proto::change::Change as Wanted;
 use crate::wire::control::{self, Kind, proto};
+use crate::wire::{Hello, Role};
+
+/// Joins under way at once; more wait for the next round of gossip to be located.
+const JOINERS_MAX: usize = 256;
 
 impl NodeCore {
     /// Answers one control message; failures travel as messages, so that they keep their kind.
-    pub(super) async fn answer_control(self: &Arc<Self>, bytes: Bytes, from_member: bool) -> Result<Bytes> {
+    pub(super) async fn answer_control(self: &Arc<Self>, bytes: Bytes, hello: &Hello) -> Result<Bytes> {
+        let from_member = hello.role != Role::Client;
         let kind = control::decode(&bytes)?;
         let reply = match kind {
             // Founders are no members yet, and speak of their decree all the same: its name is their seed list.
@@ -24,7 +30,8 @@ impl NodeCore {
             Kind::FetchTopology(fetch) => self.answer_fetch(&fetch),
             Kind::Join(join) => self.answer_join(join).await,
             Kind::Change(change) => self.answer_change(change).await,
-            Kind::Announce(announce) => self.answer_announce(announce),
+            Kind::Gossip(gossip) => self.answer_gossip(gossip, hello),
+            Kind::GossipDelta(delta) => self.answer_gossip_delta(delta),
             Kind::Status(_) => Ok(Kind::StatusReply(self.status_reply())),
             Kind::Inspect(_) | Kind::Explain(_) | Kind::FetchEvents(_) => self.answer_inquiry(kind).await,
             _ => Err(Error::invalid("a reply where a request was expected")),
@@ -40,6 +47,9 @@ impl NodeCore {
         if self.topology.current().is_some()
             && let Some(topology) = learn.topology
         {
+            for peer in &learn.peers {
+                self.topology.take_peer(peer);
+            }
             self.learn(Topology::try_from(topology)?).await?;
         }
         Ok(self.topology_reply(Epoch { era: u32::MAX, number: u64::MAX }))
@@ -69,15 +79,19 @@ impl NodeCore {
         let member = join.member.ok_or_else(|| Error::invalid("a join without a member"))?;
         let member = Member::try_from(member)?;
         let id = member.id.clone();
+        if join.address.len() > ADDRESS_BYTES_MAX {
+            return Err(Error::invalid(format!("an address of {} bytes", join.address.len())));
+        }
         let deadline = self.env.deadline(self.settings.timeout());
-        let topology = self.propose(&Change::Join(member), deadline).await?;
+        if self.joiners.lock().len() < JOINERS_MAX {
+            self.joiners.lock().insert(id.clone(), join.address);
+        }
+        let decided = self.propose(&Change::Join(member), deadline).await;
+        self.joiners.lock().remove(&id);
+        let topology = decided?;
         let joined = topology
             .member_with_id(&id)
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a member that joined is not in the topology"))?;
-        self.topology.take_peer(
-            proto::Peer { number: joined.number.0, address: join.address, ..proto::Peer::default() },
-            false,
-        );
         Ok(Kind::JoinReply(proto::JoinReply {
             number: joined.number.0,
             topology: Some(topology.as_ref().into()),
@@ -97,36 +111,29 @@ impl NodeCore {
         Ok(Kind::ChangeReply(proto::ChangeReply { topology: Some(topology.as_ref().into()) }))
     }
 
-    fn answer_announce(self: &Arc<Self>, announce: proto::Announce) -> Result<Kind> {
-        let topology = self.topology.current().ok_or_else(crate::client::no_cluster)?;
-        if announce.cluster.as_ref() != topology.cluster.0 {
-            return Err(Error::invalid(format!("this node belongs to cluster {}", topology.cluster)));
-        }
-        self.take_announcement(announce.self_, announce.known);
-        Ok(Kind::AnnounceReply(proto::AnnounceReply {
-            self_: self.own_peer(),
-            known: self.topology.known_peers(),
-        }))
+    /// Where the members are reached, as far as this node knows, and this node itself.
+    pub(super) fn peers_and_self(&self) -> Vec<proto::Peer> {
+        let mut peers = self.topology.known_peers();
+        let own = self.number().zip(self.address.get().cloned());
+        peers.extend(own.map(|(number, address)| proto::Peer {
+            number: number.0,
+            address,
+            start: self.identity.start,
+        }));
+        peers
     }
 
-    /// Takes what a peer says of itself and of others; a believable clock raises this node's.
-    pub(super) fn take_announcement(self: &Arc<Self>, own: Option<proto::Peer>, known: Vec<proto::Peer>) {
-        for peer in known {
-            if Some(peer.number) != self.serving.get().map(|serving| serving.replica.number().0) {
-                self.topology.take_peer(peer, false);
+    /// Members that have just joined by this node are reached where they said.
+    pub(super) fn locate_joiners(&self, topology: &Topology) {
+        let joiners = std::mem::take(&mut *self.joiners.lock());
+        for (id, address) in joiners {
+            match topology.member_with_id(&id) {
+                Some(member) => {
+                    self.topology.take_peer(&proto::Peer { number: member.number.0, address, start: 0 });
+                }
+                None => drop(self.joiners.lock().insert(id, address)),
             }
         }
-        if let Some(peer) = own {
-            self.hear(control::epoch(peer.epoch));
-            self.absorb(Time(peer.now));
-            self.topology.take_peer(peer, true);
-        }
-    }
-
-    fn peers_and_self(&self) -> Vec<proto::Peer> {
-        let mut peers = self.topology.known_peers();
-        peers.extend(self.own_peer());
-        peers
     }
 
     fn status_reply(&self) -> proto::StatusReply {

@@ -59,7 +59,7 @@ impl NodeCore {
         match control::accept_reply(control::decode(&bytes)?)? {
             Kind::JoinReply(reply) => {
                 for peer in reply.peers {
-                    self.topology.take_peer(peer, false);
+                    self.topology.take_peer(&peer);
                 }
                 let topology =
                     reply.topology.ok_or_else(|| Error::invalid("a join's answer without a topology"))?;

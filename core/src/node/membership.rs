@@ -1,5 +1,6 @@
 //! The node's topology: what is stored and current, how a newer one is learned, and the addresses that go with it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,9 +11,10 @@ use super::NodeCore;
 use crate::base::env::{BoxFuture, Deadline, Env};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::events::{EventKind, Events};
-use crate::base::ids::{Epoch, NodeNumber, Time};
+use crate::base::ids::{Epoch, NodeNumber};
 use crate::client::{Peers, TopologySource};
-use crate::membership::{Heard, View};
+use crate::membership::Members;
+use crate::membership::state::ADDRESS_BYTES_MAX;
 use crate::ring::Topology;
 use crate::storage::key::meta_key;
 use crate::storage::{Batch, Engine};
@@ -30,7 +32,10 @@ pub(super) struct NodeTopology {
     peers: Arc<Peers>,
     events: Arc<Events>,
     current: watch::Sender<Option<Arc<Topology>>>,
-    view: Mutex<View>,
+    /// The members as this node sees them, once it is one itself.
+    members: Mutex<Option<Members>>,
+    /// Epochs that members claimed and nobody had.
+    disbelieved: Mutex<BTreeMap<NodeNumber, Epoch>>,
     fetching: AtomicBool,
     confirming: tokio::sync::Mutex<()>,
 }
@@ -59,7 +64,8 @@ impl NodeTopology {
             peers,
             events,
             current: watch::Sender::new(stored.map(Arc::new)),
-            view: Mutex::default(),
+            members: Mutex::default(),
+            disbelieved: Mutex::default(),
             fetching: AtomicBool::new(false),
             confirming: tokio::sync::Mutex::default(),
         })
@@ -110,49 +116,47 @@ impl NodeTopology {
         self.current.borrow().as_ref().is_some_and(|topology| topology.sealed)
     }
 
-    pub(super) fn view(&self) -> &Mutex<View> {
-        &self.view
+    /// Starts to watch the members; `starts` are the start numbers that an earlier run saw.
+    pub(super) fn meet(&self, mut members: Members, topology: &Topology, starts: Vec<(NodeNumber, u64)>) {
+        let now = self.env.now();
+        members.admit(topology.members.keys().copied(), now);
+        for (node, start) in starts {
+            members.recall(node, start, now);
+        }
+        *self.members.lock() = Some(members);
     }
 
-    /// Takes what a peer says of itself, directly, or of others.
-    pub(super) fn take_peer(&self, peer: Peer, directly: bool) {
+    /// Does something with the members as this node sees them; none: it is no member yet.
+    pub(super) fn with_members<T>(&self, act: impl FnOnce(&mut Members) -> T) -> Option<T> {
+        self.members.lock().as_mut().map(act)
+    }
+
+    /// Takes where others say that a member is reached, unless the member has said so itself.
+    pub(super) fn take_peer(&self, peer: &Peer) {
         let node = NodeNumber(peer.number);
-        if node == NodeNumber(0)
-            || peer.address.is_empty()
-            || peer.address.len() > 260
-            || peer.now >= Time::LIMIT.0
-        {
+        if node == NodeNumber(0) || peer.address.is_empty() || peer.address.len() > ADDRESS_BYTES_MAX {
             return;
         }
-        let heard = Heard {
-            address: peer.address,
-            start: peer.start,
-            sequence: peer.sequence,
-            epoch: control::epoch(peer.epoch),
-            now: Time(peer.now),
-        };
-        let mut view = self.view.lock();
-        if directly {
-            view.hear(node, heard, self.env.now());
-        } else {
-            view.take(node, heard);
-        }
-        if let Some(address) = view.address(node) {
-            self.peers.locate(node, address);
+        let heard = self.with_members(|members| {
+            members.own().number == node || members.state(node).is_some_and(|state| state.start >= peer.start)
+        });
+        if heard != Some(true) || self.peers.address(node).is_none() {
+            self.peers.locate(node, &peer.address);
         }
     }
 
     /// What this node knows of the others' addresses.
     pub(super) fn known_peers(&self) -> Vec<Peer> {
-        let view = self.view.lock();
-        view.all()
-            .map(|(node, heard)| Peer {
+        let addresses = self.peers.addresses();
+        let starts: BTreeMap<NodeNumber, u64> = self
+            .with_members(|members| members.states().map(|state| (state.number, state.start)).collect())
+            .unwrap_or_default();
+        addresses
+            .into_iter()
+            .map(|(node, address)| Peer {
                 number: node.0,
-                address: heard.address.clone(),
-                start: heard.start,
-                sequence: heard.sequence,
-                epoch: Some(heard.epoch.into()),
-                now: heard.now.0,
+                address: address.to_string(),
+                start: starts.get(&node).copied().unwrap_or(0),
             })
             .collect()
     }
@@ -175,7 +179,7 @@ impl NodeTopology {
 
     pub(super) async fn take_reply(&self, reply: TopologyReply) -> Result<()> {
         for peer in reply.peers {
-            self.take_peer(peer, false);
+            self.take_peer(&peer);
         }
         match reply.topology {
             Some(topology) => self.confirm(Topology::try_from(topology)?).await,
@@ -236,18 +240,30 @@ impl NodeCore {
         }
     }
 
-    /// A peer told of an epoch: if it is newer, it is fetched in the background.
-    pub(super) fn hear(self: &Arc<Self>, epoch: Epoch) {
+    /// A peer told of an epoch: if it is newer, it is fetched in the background. A member that claimed an epoch which
+    /// nobody has is not believed again until it claims another.
+    pub(super) fn hear(self: &Arc<Self>, epoch: Epoch, from: Option<NodeNumber>) {
         let newer = self.topology.current().is_none_or(|topology| topology.epoch < epoch);
-        if !newer || self.topology.fetching.swap(true, Ordering::AcqRel) {
+        let disbelieved =
+            from.is_some_and(|from| self.topology.disbelieved.lock().get(&from) == Some(&epoch));
+        if !newer || disbelieved || self.topology.fetching.swap(true, Ordering::AcqRel) {
             return;
         }
         let core = Arc::clone(self);
         self.env.spawn(async move {
             let deadline = core.env.deadline(core.settings.timeout());
-            // Nobody who has it may be reachable; the next announcement tries again.
-            let _fetched = core.topology.refresh(epoch, deadline).await;
+            // Nobody who has it may be reachable; the next gossip tries again.
+            let fetched = core.topology.refresh(epoch, deadline).await;
             core.topology.fetching.store(false, Ordering::Release);
+            let behind = core.topology.current().is_none_or(|topology| topology.epoch < epoch);
+            if let (Ok(()), true, Some(from)) = (fetched, behind, from) {
+                core.topology.disbelieved.lock().insert(from, epoch);
+                core.refused(
+                    "gossip_epoch",
+                    Some(from),
+                    &format!("n{from} claims epoch {epoch}, which nobody has"),
+                );
+            }
             if let Some(topology) = core.topology.current() {
                 let _activated = core.activate(&topology).await;
             }

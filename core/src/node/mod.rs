@@ -2,21 +2,25 @@
 //! connections. A node is a store; its operations run on the caller's thread as far as they need no network.
 
 mod agreement;
-mod announce;
 mod backend;
+mod clocks;
 mod control;
+mod gossip;
 mod identity;
 mod inquiry;
 mod joining;
+mod known;
 mod membership;
 mod open;
 mod service;
 mod status;
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::base::env::{BoxFuture, Env};
@@ -25,9 +29,10 @@ use crate::base::events::Events;
 use crate::base::hlc::Hlc;
 use crate::base::refusals::Refusals;
 use crate::base::settings::Settings;
+use crate::base::trusted::TrustedClock;
 use crate::client::{Peers, Router, TopologySource};
 use crate::coordinator::Coordinator;
-use crate::membership::Founders;
+use crate::membership::{Clocks, Founders};
 use crate::replica::{Lease, Missed, Replica};
 use crate::ring::Topology;
 use crate::storage::Engine;
@@ -35,6 +40,7 @@ use crate::store::Store;
 use crate::wire::Transport;
 use agreement::Seat;
 use identity::Identity;
+use known::KnownMembers;
 use membership::NodeTopology;
 
 /// A member of a cluster in this process. Derefs to [`Store`], which has the operations.
@@ -150,7 +156,16 @@ pub(crate) struct NodeCore {
     proposing: tokio::sync::Mutex<()>,
     activating: tokio::sync::Mutex<()>,
     activated: watch::Sender<bool>,
-    sequence: AtomicU64,
+    /// Where joiners that this node lets in say that they are reached, by id.
+    joiners: Mutex<BTreeMap<String, String>>,
+    known: Mutex<KnownMembers>,
+    clock: Arc<TrustedClock>,
+    clocks: Mutex<Clocks>,
+    /// Milliseconds by which this node's clock is too far ahead of its peers'; 0: it is not.
+    lead_ms: Arc<AtomicU64>,
+    /// Told when this node's suspicions change.
+    suspecting: Notify,
+    gossip_bytes: AtomicU64,
 }
 
 /// What a node has once it is a member.
@@ -184,6 +199,8 @@ impl NodeCore {
 #[derive(Debug, Default)]
 struct Gate {
     closed: AtomicBool,
+    /// Why this node must not go on: another process has its identity.
+    fenced: OnceLock<Error>,
     under_way: AtomicUsize,
     left: Notify,
 }
@@ -196,9 +213,22 @@ impl Gate {
         self.under_way.fetch_add(1, Ordering::AcqRel);
         let passage = Passage(self);
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "the store was closed"));
+            return Err(self.reason());
         }
         Ok(passage)
+    }
+
+    /// The error of an operation after the end.
+    fn reason(&self) -> Error {
+        let closed = || Error::new(ErrorKind::Closed, "the store was closed");
+        self.fenced.get().cloned().unwrap_or_else(closed)
+    }
+
+    /// Ends this node for a reason that operations then show; says whether it was the first.
+    fn fence(&self, reason: Error) -> bool {
+        let first = self.fenced.set(reason).is_ok();
+        self.close();
+        first
     }
 
     fn close(&self) -> bool {

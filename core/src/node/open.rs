@@ -1,6 +1,5 @@
 //! Starting a node, in order: settings, engine, identity, clock, topology, copies, network, tasks.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,9 +14,10 @@ use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::events::Events;
 use crate::base::hlc::Hlc;
-use crate::base::ids::{ClusterId, NodeNumber, PartitionId, Time};
+use crate::base::ids::{ClusterId, NodeNumber, PartitionId};
 use crate::base::settings::Settings;
-use crate::client::{Introduce, Peers, Pool, Router, TopologySource};
+use crate::base::trusted::TrustedClock;
+use crate::client::{Check, Introduce, Peers, Pool, Router, TopologySource};
 use crate::coordinator::{Coordinator, Parts};
 use crate::membership::Founders;
 use crate::repair::{Exchange, Settle};
@@ -68,6 +68,8 @@ async fn build(
     engine: Arc<dyn Engine>,
     transport: Arc<dyn Transport>,
 ) -> Result<Arc<NodeCore>> {
+    let clock = Arc::new(TrustedClock::new(Arc::clone(env.wall()), env.clone(), settings.clock_skew_max_ms));
+    let env = env.with_wall(Arc::clone(&clock) as Arc<dyn crate::base::env::WallClock>);
     let hlc = Arc::new(Hlc::above(Lease::load(engine.as_ref())?));
     let ahead = Duration::from_millis(settings.clock_lease_ms);
     let lease = Arc::new(Lease::new(Arc::clone(&engine), Arc::clone(&hlc), ahead));
@@ -84,15 +86,28 @@ async fn build(
         let me = weak.clone();
         let introduce: Introduce =
             Arc::new(move || me.upgrade().map_or_else(|| Hello::client(0), |core| core.introduce()));
+        let me = weak.clone();
+        let check: Check = Arc::new(move |hello| me.upgrade().map_or(Ok(()), |core| core.check_hello(hello)));
         let pool = Pool::new(
             env.clone(),
             transport,
             introduce,
+            check,
             Some(Arc::new(Service { core: weak.clone() })),
             crate::wire::Limits::of(&settings),
             Duration::from_millis(settings.connect_timeout_ms),
         );
         let peers = Arc::new(Peers::new(env.clone(), pool));
+        let me = weak.clone();
+        peers.observe(Box::new(move |node, sight, error| {
+            if let Some(core) = me.upgrade() {
+                core.sight(node, sight);
+                // A member turned this node away: another process has its identity.
+                if let Some(error) = error.filter(|error| error.kind() == ErrorKind::Locked) {
+                    core.fence(error);
+                }
+            }
+        }));
         let topology = NodeTopology::new(
             env.clone(),
             Arc::clone(&engine),
@@ -124,7 +139,13 @@ async fn build(
             proposing: tokio::sync::Mutex::default(),
             activating: tokio::sync::Mutex::default(),
             activated: watch::Sender::new(false),
-            sequence: AtomicU64::new(0),
+            joiners: parking_lot::Mutex::default(),
+            known: parking_lot::Mutex::default(),
+            clock,
+            clocks: parking_lot::Mutex::default(),
+            lead_ms: Arc::default(),
+            suspecting: tokio::sync::Notify::new(),
+            gossip_bytes: std::sync::atomic::AtomicU64::new(0),
         }
     });
     Ok(core)
@@ -154,13 +175,13 @@ impl NodeCore {
                 ));
             }
         }
+        self.load_peers()?;
         if let Some(topology) = self.topology.current() {
             self.activate(&topology).await?;
         }
         if self.settings.listen.is_some() {
-            self.load_addresses()?;
             let core = Arc::clone(self);
-            self.env.spawn(async move { core.announce().await });
+            self.env.spawn(async move { core.gossip().await });
         }
         if self.serving.get().is_none() {
             let core = Arc::clone(self);
@@ -234,9 +255,12 @@ impl NodeCore {
             clock_skew_max_ms: self.settings.clock_skew_max_ms,
         });
         self.settle(&replica)?;
+        self.topology.meet(super::gossip::members_of(self, replica.number()), topology, self.known_starts());
         // Set once: activations take turns.
         let _first = self.serving.set(Serving { replica, coordinator });
         self.activated.send_replace(true);
+        // The others are told at once that this node is here.
+        self.suspecting.notify_one();
         Ok(())
     }
 
@@ -290,26 +314,6 @@ impl NodeCore {
             epoch: topology.map(|topology| topology.epoch).unwrap_or_default(),
             now: self.hlc.read(self.env.unix_ms()),
             id: self.identity.id.clone(),
-        }
-    }
-
-    /// Turns away strangers: another cluster's members and clients.
-    pub(super) fn check_hello(&self, theirs: &Hello) -> Result<()> {
-        let ours = self.topology.current().map(|topology| topology.cluster);
-        match (ours, theirs.cluster) {
-            (Some(ours), Some(theirs)) if ours != theirs => Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("this node belongs to cluster {ours}, the caller to cluster {theirs}"),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    /// A believable clock of a peer raises this node's.
-    pub(super) fn absorb(&self, now: Time) {
-        let ours = self.env.unix_ms();
-        if super::service::believable(now, ours, self.settings.clock_skew_max_ms) {
-            self.hlc.absorb(now);
         }
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::NodeCore;
 use crate::base::env::{BoxFuture, Deadline};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::ids::{BucketId, PartitionId, Time};
+use crate::base::ids::{BucketId, PartitionId};
 use crate::causality::{Clock, encoding};
 use crate::client::{Caller, ReadRequest, ScanRequest, WriteRequest, level_of};
 use crate::replica::{PageQuery, Refusal, Replica, ReplicaItem};
@@ -30,10 +30,9 @@ impl Handler for Service {
         let Some(core) = self.core.upgrade() else {
             return Box::pin(std::future::ready(Response::Failed(closed())));
         };
-        // A member that dialed before it was one is still greeted as a joiner on that connection.
-        let from_member = peer.hello().role != Role::Client;
+        let peer = Arc::clone(peer);
         Box::pin(async move {
-            match core.answer(request, from_member).await {
+            match core.answer(request, peer.hello()).await {
                 Ok(response) => response,
                 Err(error) => Response::Failed(error),
             }
@@ -52,14 +51,16 @@ fn closed() -> Error {
 }
 
 impl NodeCore {
-    async fn answer(self: &Arc<Self>, request: Request, from_member: bool) -> Result<Response> {
+    async fn answer(self: &Arc<Self>, request: Request, hello: &Hello) -> Result<Response> {
+        // A member that dialed before it was one is still greeted as a joiner on that connection.
+        let from_member = hello.role != Role::Client;
         if self.closed() {
             return Err(closed());
         }
         // What is rare or large has its own allocation: the future of every request is as large as its largest arm.
         match request {
             Request::Control(bytes) => {
-                Box::pin(self.answer_control(bytes, from_member)).await.map(Response::Control)
+                Box::pin(self.answer_control(bytes, hello)).await.map(Response::Control)
             }
             Request::Apply { route, key, record, .. } => {
                 self.catch_up(route.epoch).await;
@@ -222,6 +223,10 @@ impl NodeCore {
         if !self.owns(&topology, route.bucket, route.partition)? && from_member {
             return Ok(Response::NotOwner { epoch: topology.epoch });
         }
+        if from_member {
+            // Forwarded once is enough: its sender asks another owner.
+            self.check_clock()?;
+        }
         let written = self.write_anywhere(&request).await?;
         Ok(Response::Written {
             dot: written.dot,
@@ -354,9 +359,4 @@ fn split_position(position: &Bytes) -> Result<Option<(BucketId, Bytes)>> {
         Some((bucket, _)) => Ok(Some((BucketId(u32::from_be_bytes(*bucket)), position.slice(4..)))),
         None => Err(Error::invalid("a position of fewer than 4 bytes")),
     }
-}
-
-/// The clock that a peer told, as far as it is believed: far ahead is not.
-pub(super) fn believable(now: Time, ours: u64, skew_max_ms: u64) -> bool {
-    now.unix_ms() <= ours.saturating_add(skew_max_ms)
 }

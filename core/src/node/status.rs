@@ -1,9 +1,12 @@
 //! What a node says of itself and its cluster.
 
+use std::sync::atomic::Ordering;
+
 use super::NodeCore;
 use crate::base::NodeNumber;
 use crate::client::TopologySource;
 use crate::coordinator::available::partitions_available;
+use crate::membership::Standing;
 use crate::ring::Topology;
 use crate::store::{MemberInfo, Status};
 
@@ -74,6 +77,8 @@ impl NodeCore {
             ("engine_background_failures".to_owned(), gauge(stats.background_failures)),
             ("copies_unsettled".to_owned(), gauge(self.unsettled() as u64)),
             ("topology_epoch".to_owned(), gauge(self.topology.current().map_or(0, |t| t.epoch.number))),
+            ("gossip_bytes_sent".to_owned(), gauge(self.gossip_bytes.load(Ordering::Relaxed))),
+            ("clock_lead_ms".to_owned(), gauge(self.lead_ms.load(Ordering::Relaxed))),
             ("events".to_owned(), gauge(self.events.last())),
         ];
         let refused = self.refusals.counts();
@@ -84,11 +89,15 @@ impl NodeCore {
 
 impl NodeCore {
     pub(super) fn state_of(&self, number: NodeNumber, me: bool) -> &'static str {
-        let heard = self.topology.view().lock().is_up(number, self.env.now(), self.patience());
-        match (me || heard, self.peers.avoided(number)) {
-            (true, true) if !me => "suspect",
-            (true, _) => "up",
-            (false, _) => "down",
+        if me {
+            return "up";
+        }
+        let standing = self.topology.with_members(|members| members.standing(number));
+        match standing.unwrap_or(Standing::Unheard) {
+            Standing::Unheard => "joining",
+            Standing::Up => "up",
+            Standing::Suspect => "suspect",
+            Standing::Down => "down",
         }
     }
 

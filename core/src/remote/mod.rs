@@ -68,7 +68,8 @@ impl Client {
         let introduce: Introduce = Arc::new(move || Hello::client(nonce));
         let connect_timeout = Duration::from_millis(settings.connect_timeout_ms);
         let limits = Limits::of(&settings);
-        let pool = Pool::new(env.clone(), transport, introduce, None, limits, connect_timeout);
+        let pool =
+            Pool::new(env.clone(), transport, introduce, Arc::new(|_| Ok(())), None, limits, connect_timeout);
         let peers = Arc::new(Peers::new(env.clone(), pool));
         let source = Arc::new(FetchedTopology::new(env.clone(), Arc::clone(&peers), options.addresses));
         let try_timeout = Duration::from_millis(settings.peer_timeout_ms);

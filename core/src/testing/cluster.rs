@@ -43,7 +43,7 @@ impl Default for ClusterOptions {
             size: 3,
             n: 3,
             path: None,
-            settings: Settings { announce_interval_ms: 100, ..Settings::default() },
+            settings: Settings { gossip_interval_ms: 100, ..Settings::default() },
         }
     }
 }

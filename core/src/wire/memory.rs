@@ -241,7 +241,10 @@ impl Transport for MemoryTransport {
             self.cross(&self.host, there).await;
             let port = self.net.state.lock().ports.get(address).cloned();
             self.cross(there, &self.host).await;
-            let refused = || Error::new(ErrorKind::Io, format!("dialing {address}: connection refused"));
+            let refused = || {
+                let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+                Error::io(format!("dialing {address}"), source)
+            };
             let (near, far) = pipe::duplexes(&self.net, &self.host, there);
             port.ok_or_else(refused)?.arrive(far).map_err(|_closed| refused())?;
             Ok(near)

@@ -1,0 +1,344 @@
+//! The members as one node sees them: what each last said, when it was heard, whom it suspects, and which are down.
+//! Pure. Takes what was heard and what requests showed, gives what changed. A restarted member is new evidence; a lesser
+//! start number than a member itself has shown is a clone's or a forger's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::detector::{Detector, Evidence, Timing};
+use super::state::{Digest, State};
+use super::verdict;
+use crate::base::ids::{Epoch, NodeNumber};
+
+/// Starts by which others may be ahead of what a member itself has shown: it was started again while this node did not
+/// hear it. More is refused until the member says so itself.
+const STARTS_AHEAD_MAX: u64 = 8;
+
+/// Why something that was heard changes nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// It is about a node that the topology does not name.
+    Stranger,
+    /// Its start number is less than one that the member has shown itself.
+    OldStart,
+    /// Others claim a start number far beyond what the member has shown itself.
+    ForgedStart,
+    /// It breaks a limit.
+    Unsound,
+}
+
+impl Refused {
+    /// The name under which refusals are counted.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stranger => "gossip_stranger",
+            Self::OldStart => "gossip_old_start",
+            Self::ForgedStart => "gossip_forged_start",
+            Self::Unsound => "gossip_unsound",
+        }
+    }
+}
+
+/// What became of a member, for whoever follows events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turn {
+    /// Heard for the first time, or again after it counted as suspected or down.
+    Up,
+    /// This node suspects it now.
+    Suspected,
+    /// It counts as down now.
+    Down,
+    /// It was started again.
+    Restarted,
+}
+
+/// How a member stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// Named by the topology and not heard yet.
+    Unheard,
+    /// Heard, and not suspected.
+    Up,
+    /// Suspected by this node.
+    Suspect,
+    /// Suspected by this node and enough others.
+    Down,
+}
+
+/// One other member.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) state: Option<State>,
+    /// The furthest that it has been heard, by any path.
+    pub(super) start: u64,
+    pub(super) heartbeat: u64,
+    /// Its start as it said itself, and when it was last heard itself.
+    direct: Option<(u64, Instant)>,
+    detector: Detector,
+    suspected: bool,
+    down: bool,
+    /// How often this version of its state was told on.
+    pub(super) told: u32,
+}
+
+/// The members of a cluster as one of them sees it.
+#[derive(Clone, Debug)]
+pub struct Members {
+    timing: Timing,
+    pub(super) own: State,
+    pub(super) entries: BTreeMap<NodeNumber, Entry>,
+    turns: Vec<(NodeNumber, Turn)>,
+}
+
+impl Members {
+    /// A member that knows only itself.
+    #[must_use]
+    pub fn new(own: State, timing: Timing) -> Self {
+        Self { timing, own, entries: BTreeMap::new(), turns: Vec::new() }
+    }
+
+    /// Takes the members that the topology names: new ones are expected to be heard, the state of departed ones goes and
+    /// cannot come back.
+    pub fn admit(&mut self, members: impl Iterator<Item = NodeNumber>, now: Instant) {
+        let named: BTreeSet<NodeNumber> = members.filter(|node| *node != self.own.number).collect();
+        self.entries.retain(|node, _| named.contains(node));
+        for node in named {
+            self.entries.entry(node).or_insert_with(|| Entry {
+                state: None,
+                start: 0,
+                heartbeat: 0,
+                direct: None,
+                detector: Detector::new(self.timing, now),
+                suspected: false,
+                down: false,
+                told: 0,
+            });
+        }
+    }
+
+    /// Remembers the start number that an earlier run of this node saw a member show.
+    pub fn recall(&mut self, node: NodeNumber, start: u64, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(&node) {
+            // Long ago: whoever claims a later start now may be right.
+            let long_ago = now.checked_sub(Duration::from_secs(3_600)).unwrap_or(now);
+            entry.direct.get_or_insert((start, long_ago));
+            entry.start = entry.start.max(start);
+        }
+    }
+
+    /// One round of this node: its heartbeat rises, and what it says of itself is renewed.
+    pub fn beat(&mut self, epoch: Epoch, address: &str, load: u32) {
+        self.own.heartbeat += 1;
+        if self.own.epoch != epoch || self.own.address != address || self.own.load != load {
+            address.clone_into(&mut self.own.address);
+            (self.own.epoch, self.own.load) = (epoch, load);
+            self.own.version += 1;
+        }
+    }
+
+    /// Takes what a member says of itself, over a connection on which it introduced itself.
+    ///
+    /// # Errors
+    /// Why it is refused; nothing has changed then.
+    pub fn hear(&mut self, state: State, now: Instant) -> Result<(), Refused> {
+        if !state.is_sound() {
+            return Err(Refused::Unsound);
+        }
+        let entry = self.entries.get_mut(&state.number).ok_or(Refused::Stranger)?;
+        if entry.direct.is_some_and(|(start, _)| state.start < start) {
+            return Err(Refused::OldStart);
+        }
+        entry.direct = Some((state.start, now));
+        // Its own word ends what others claimed about a later start.
+        if entry.start > state.start {
+            (entry.start, entry.heartbeat, entry.state) = (state.start, 0, None);
+        }
+        entry.advance(&mut self.turns, state.digest(), now);
+        entry.detector.see(Evidence::Answered);
+        entry.take(state);
+        Ok(())
+    }
+
+    /// Takes what a member says of another.
+    ///
+    /// # Errors
+    /// Why it is refused; nothing has changed then.
+    pub fn hear_of(&mut self, state: State, now: Instant) -> Result<(), Refused> {
+        if !state.is_sound() {
+            return Err(Refused::Unsound);
+        }
+        self.reach(state.digest(), now)?;
+        if let Some(entry) = self.entries.get_mut(&state.number)
+            && entry.start == state.start
+        {
+            entry.take(state);
+        }
+        Ok(())
+    }
+
+    /// Takes how far a member has heard another: a heartbeat, perhaps.
+    ///
+    /// # Errors
+    /// Why it is refused; nothing has changed then.
+    pub fn reach(&mut self, digest: Digest, now: Instant) -> Result<(), Refused> {
+        if digest.number == self.own.number {
+            // This node knows itself best.
+            return Ok(());
+        }
+        if digest.heartbeat >= u64::MAX / 2 || digest.version >= u64::MAX / 2 {
+            return Err(Refused::Unsound);
+        }
+        let fresh = self.timing.interval * 2;
+        let entry = self.entries.get_mut(&digest.number).ok_or(Refused::Stranger)?;
+        if let Some((start, at)) = entry.direct
+            && digest.start > start
+        {
+            if digest.start - start > STARTS_AHEAD_MAX {
+                return Err(Refused::ForgedStart);
+            }
+            if now.saturating_duration_since(at) <= fresh {
+                // It has just said otherwise itself; if it was started again it will say so.
+                return Ok(());
+            }
+        }
+        entry.advance(&mut self.turns, digest, now);
+        Ok(())
+    }
+
+    /// Takes what a request to a member showed.
+    pub fn see(&mut self, node: NodeNumber, evidence: Evidence) {
+        if let Some(entry) = self.entries.get_mut(&node) {
+            entry.detector.see(evidence);
+        }
+    }
+
+    /// Forgives all silence: this node itself stood still.
+    pub fn excuse(&mut self, now: Instant) {
+        for entry in self.entries.values_mut() {
+            entry.detector.excuse(now);
+        }
+    }
+
+    /// Judges every member anew; says whether this node's suspicions have changed, which it then should tell at once.
+    pub fn judge(&mut self, now: Instant) -> bool {
+        let suspects: BTreeSet<NodeNumber> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.detector.suspects(now))
+            .map(|(node, _)| *node)
+            .collect();
+        let none = BTreeSet::new();
+        let others = self
+            .entries
+            .iter()
+            .map(|(node, entry)| (*node, entry.state.as_ref().map_or(&none, |state| &state.suspects)))
+            .collect();
+        let down = verdict::down(&suspects, &others);
+        for (node, entry) in &mut self.entries {
+            let (was, is) = ((entry.suspected, entry.down), (suspects.contains(node), down.contains(node)));
+            (entry.suspected, entry.down) = is;
+            match (was, is) {
+                ((_, false), (_, true)) => self.turns.push((*node, Turn::Down)),
+                ((false, _), (true, _)) => self.turns.push((*node, Turn::Suspected)),
+                ((true, _), (false, _)) => self.turns.push((*node, Turn::Up)),
+                _ => {}
+            }
+        }
+        let changed = self.own.suspects != suspects;
+        if changed {
+            self.own.suspects = suspects;
+            self.own.version += 1;
+        }
+        changed
+    }
+
+    /// What has become of members since this was last asked.
+    pub fn take_turns(&mut self) -> Vec<(NodeNumber, Turn)> {
+        std::mem::take(&mut self.turns)
+    }
+
+    /// How a member stands, as judged last.
+    #[must_use]
+    pub fn standing(&self, node: NodeNumber) -> Standing {
+        match self.entries.get(&node) {
+            _ if node == self.own.number => Standing::Up,
+            None => Standing::Unheard,
+            Some(entry) if entry.down => Standing::Down,
+            Some(entry) if entry.suspected => Standing::Suspect,
+            Some(entry) if entry.state.is_none() => Standing::Unheard,
+            Some(_) => Standing::Up,
+        }
+    }
+
+    /// The members that count as down, as judged last.
+    #[must_use]
+    pub fn down(&self) -> BTreeSet<NodeNumber> {
+        self.entries.iter().filter(|(_, entry)| entry.down).map(|(node, _)| *node).collect()
+    }
+
+    /// The members that this node suspects, as judged last.
+    #[must_use]
+    pub fn suspects(&self) -> &BTreeSet<NodeNumber> {
+        &self.own.suspects
+    }
+
+    /// What this node says of itself.
+    #[must_use]
+    pub fn own(&self) -> &State {
+        &self.own
+    }
+
+    /// The state of another member, if it was heard.
+    #[must_use]
+    pub fn state(&self, node: NodeNumber) -> Option<&State> {
+        self.entries.get(&node).and_then(|entry| entry.state.as_ref())
+    }
+
+    /// Every other member that was heard.
+    pub fn states(&self) -> impl Iterator<Item = &State> {
+        self.entries.values().filter_map(|entry| entry.state.as_ref())
+    }
+
+    /// The greatest start number that each member has shown itself.
+    pub fn starts(&self) -> impl Iterator<Item = (NodeNumber, u64)> {
+        self.entries.iter().filter_map(|(node, entry)| entry.direct.map(|(start, _)| (*node, start)))
+    }
+
+    /// The other members that the topology names.
+    pub fn others(&self) -> impl Iterator<Item = NodeNumber> {
+        self.entries.keys().copied()
+    }
+}
+
+impl Entry {
+    /// Takes a heartbeat if it is news.
+    fn advance(&mut self, turns: &mut Vec<(NodeNumber, Turn)>, digest: Digest, now: Instant) {
+        if (digest.start, digest.heartbeat) <= (self.start, self.heartbeat) {
+            return;
+        }
+        if digest.start > self.start && self.start > 0 {
+            turns.push((digest.number, Turn::Restarted));
+            self.detector.excuse(now);
+        } else if self.heartbeat == 0 {
+            turns.push((digest.number, Turn::Up));
+        }
+        (self.start, self.heartbeat) = (digest.start, digest.heartbeat);
+        self.detector.beat(now);
+    }
+
+    /// Takes a state if it is news.
+    fn take(&mut self, state: State) {
+        let known = self.state.as_ref().map(|known| (known.start, known.version));
+        if known.is_none_or(|known| known < (state.start, state.version)) {
+            self.told = 0;
+            self.state = Some(state);
+        } else if let Some(known) = &mut self.state
+            && (known.start, known.heartbeat) < (state.start, state.heartbeat)
+        {
+            (known.heartbeat, known.now) = (state.heartbeat, state.now);
+        }
+    }
+}
