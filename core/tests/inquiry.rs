@@ -11,9 +11,10 @@ use ringkeep::{Error, ErrorKind, Result, Store};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn cluster_with_carts() -> Cluster {
-    let cluster = Cluster::start(ClusterOptions::default()).await.unwrap();
+    let cluster = Cluster::start(ClusterOptions::default()).await.expect("loopback can be listened on");
     let spec = BucketSpec { resolver: Resolver::Siblings, ..BucketSpec::named("carts", Replicas::Count(3)) };
-    cluster.node(0).unwrap().create_bucket(spec).await.unwrap();
+    let node = cluster.node(0).expect("it has just been started");
+    node.create_bucket(spec).await.expect("all voters are up");
     cluster
 }
 

@@ -1,5 +1,6 @@
 // What a stranger tries first with the installed C++ header: values, a merge, a scan, an error of its own class.
 #include <ringkeep.hpp>
+#include <ringkeep_testing.hpp>
 
 #include <iostream>
 

@@ -12,7 +12,6 @@ use super::service::Service;
 use super::{Gate, Node, NodeCore, NodeParts, Serving};
 use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::events::Events;
 use crate::base::hlc::Hlc;
 use crate::base::ids::{ClusterId, NodeNumber, PartitionId};
 use crate::base::settings::Settings;
@@ -81,7 +80,6 @@ async fn build(
         [&settings.listen, &settings.advertise].into_iter().flatten().map(String::as_str).collect();
     let founders = Founders::of(&settings.seeds, &own);
     let peer_timeout = Duration::from_millis(settings.peer_timeout_ms);
-    let events: Arc<Events> = Arc::default();
     let core = Arc::new_cyclic(|weak: &std::sync::Weak<NodeCore>| {
         let me = weak.clone();
         let introduce: Introduce =
@@ -108,13 +106,7 @@ async fn build(
                 }
             }
         }));
-        let topology = NodeTopology::new(
-            env.clone(),
-            Arc::clone(&engine),
-            Arc::clone(&peers),
-            Arc::clone(&events),
-            stored,
-        );
+        let topology = NodeTopology::new(env.clone(), Arc::clone(&engine), Arc::clone(&peers), stored);
         let source: Arc<dyn TopologySource> = Arc::clone(&topology) as Arc<dyn TopologySource>;
         let data_centre = Location::parse(&settings.location).ok().map(|l| l.data_centre().to_owned());
         let router = Router::new(env.clone(), Arc::clone(&peers), source, data_centre, peer_timeout);
@@ -125,11 +117,11 @@ async fn build(
             identity,
             hlc,
             lease,
+            events: Arc::clone(topology.events()),
             topology,
             peers,
             router,
             missed: Arc::new(Missed::default()),
-            events,
             refusals: Arc::default(),
             serving: OnceLock::new(),
             address: OnceLock::new(),
