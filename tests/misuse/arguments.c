@@ -125,6 +125,37 @@ void a_test_cluster_refuses_what_it_cannot_do(void) {
   rk_cluster_free(c);
 }
 
+static void heard(void *user, rk_status s, const rk_entry *entry, const rk_receipt *receipt, const rk_error *error) {
+  (void)user;
+  (void)s;
+  (void)entry;
+  (void)receipt;
+  (void)error;
+}
+
+/* The program has said nothing of SIGPIPE, so that it would end it. */
+void a_peer_that_dies_raises_no_signal(void) {
+  rk_cluster *c = NULL;
+  rk_store *node = NULL;
+  rk_bucket *b = NULL;
+  rk_opts one = RK_OPTS_INIT;
+  one.w = 1;
+  GIVES(RK_OK, rk_cluster_start(2, 2, NULL, &c, &err));
+  GIVES(RK_OK, rk_cluster_node(c, 0, &node, &err));
+  GIVES(RK_OK, rk_bucket_open(node, NULL, &b, &err));
+  for (int round = 0; round < 10; round++) {
+    rk_op *ops[64];
+    for (size_t i = 0; i < 64; i++) rk_put_async(b, rk_str("k"), rk_str("v"), &one, NULL, heard, NULL, &ops[i]);
+    GIVES(RK_OK, rk_cluster_kill(c, 1, &err));
+    for (size_t i = 0; i < 64; i++) rk_op_free(ops[i]);
+    GIVES(RK_OK, rk_put(b, rk_str("k"), rk_str("v"), &one, NULL, &err));
+    GIVES(RK_OK, rk_cluster_restart(c, 1, &err));
+  }
+  rk_bucket_free(b);
+  rk_store_free(node);
+  rk_cluster_free(c);
+}
+
 void wrong_arguments_are_refused(void) {
   rk_store *s = memory();
   rk_bucket *b = default_bucket(s);

@@ -350,6 +350,7 @@ int main(void) {
   static const struct { const char *name; void (*run)(void); } tests[] = {
     { "nulls_are_refused", nulls_are_refused },
     { "a_test_cluster_refuses_what_it_cannot_do", a_test_cluster_refuses_what_it_cannot_do },
+    { "a_peer_that_dies_raises_no_signal", a_peer_that_dies_raises_no_signal },
     { "wrong_arguments_are_refused", wrong_arguments_are_refused },
     { "wrong_numbers_are_refused", wrong_numbers_are_refused },
     { "an_update_ends_as_its_function_says", an_update_ends_as_its_function_says },
