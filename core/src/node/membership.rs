@@ -55,13 +55,14 @@ impl NodeTopology {
         env: Env,
         engine: Arc<dyn Engine>,
         peers: Arc<Peers>,
+        events: Arc<Events>,
         stored: Option<Topology>,
     ) -> Arc<Self> {
         Arc::new(Self {
             env,
             engine,
             peers,
-            events: Arc::default(),
+            events,
             current: watch::Sender::new(stored.map(Arc::new)),
             members: Mutex::default(),
             disbelieved: Mutex::default(),
@@ -109,11 +110,6 @@ impl NodeTopology {
         let (members, buckets) = (topology.members.len(), topology.buckets.len());
         let detail = format!("epoch {}: {members} members, {buckets} buckets", topology.epoch);
         self.events.publish(now, EventKind::TopologyChanged, None, detail);
-    }
-
-    /// What happens, this node's own view of it.
-    pub(super) fn events(&self) -> &Arc<Events> {
-        &self.events
     }
 
     pub(super) fn sealed(&self) -> bool {
