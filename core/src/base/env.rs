@@ -242,6 +242,11 @@ impl Env {
         self.inner.stop.is_cancelled()
     }
 
+    /// Waits until `stop` is called.
+    pub async fn stopping(&self) {
+        self.inner.stop.cancelled().await;
+    }
+
     /// Waits until every task has ended after `stop`.
     pub async fn drained(&self) {
         self.inner.tracker.wait().await;

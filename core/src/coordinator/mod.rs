@@ -1,6 +1,8 @@
 //! Floor 4: what an owner does with a request of a client. It reads or mints locally, asks the other owners, counts their
 //! answers with a pure tally, and answers when the level is met. Who is no owner forwards instead (the node decides).
 
+pub mod available;
+pub mod explain;
 mod get;
 mod put;
 pub mod quorum;

@@ -10,7 +10,10 @@ use crate::base::env::{BoxFuture, Deadline, Env};
 use crate::base::error::Result;
 use crate::base::ids::{Epoch, Time};
 use crate::base::settings::Settings;
-use crate::client::{ReadRequest, ScanRequest, ScannedPage, TopologySource, WriteRequest, Written};
+use crate::client::{
+    EventsPage, EventsRequest, ExplainRequest, Explanation, ReadRequest, ScanRequest, ScannedPage,
+    TopologySource, WriteRequest, Written,
+};
 use crate::membership::chain::Change;
 use crate::ring::{BucketSpec, Topology};
 use crate::store::{Backend, Status};
@@ -79,6 +82,21 @@ impl Backend for NodeCore {
         Box::pin(async move {
             let _passage = self.gate.enter()?;
             Ok(self.status_now())
+        })
+    }
+
+    fn explain(self: Arc<Self>, request: ExplainRequest) -> BoxFuture<'static, Result<Explanation>> {
+        Box::pin(async move {
+            let _passage = self.gate.enter()?;
+            self.explain_now(&request).await
+        })
+    }
+
+    fn events(self: Arc<Self>, request: EventsRequest) -> BoxFuture<'static, Result<EventsPage>> {
+        Box::pin(async move {
+            // No passage beyond the check: a close ends this wait instead of waiting for it.
+            drop(self.gate.enter()?);
+            self.events_page(&request).await
         })
     }
 

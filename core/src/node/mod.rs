@@ -7,6 +7,7 @@ mod clocks;
 mod control;
 mod gossip;
 mod identity;
+mod inquiry;
 mod joining;
 mod known;
 mod membership;
@@ -81,6 +82,12 @@ impl Node {
     #[must_use]
     pub fn open_with(parts: NodeParts) -> BoxFuture<'static, Result<Self>> {
         Box::pin(async move { open::open_with(parts).await.map_err(|error| error.during("open")) })
+    }
+
+    /// The engine that settings ask for, for a node that is then opened over other parts of its own.
+    #[cfg(feature = "testing")]
+    pub(crate) fn engine_of(settings: &Settings, env: &Env) -> Result<Arc<dyn Engine>> {
+        open::engine(settings, env)
     }
 
     /// The stable id.

@@ -31,12 +31,17 @@ use crate::wire::{Hello, Listener, Role, TcpTransport, Transport, VersionRange, 
 
 pub(super) async fn open(settings: Settings, env: Env) -> Result<Node> {
     settings.validate()?;
-    let engine: Arc<dyn Engine> = match &settings.path {
-        Some(path) => Arc::new(DiskEngine::open(path, DiskSettings::new(&settings, env.boot()))?),
-        None => Arc::new(MemoryEngine::open(&MemoryDisk::new(), settings.durability)?),
-    };
+    let engine = engine(&settings, &env)?;
     let transport = Arc::new(TcpTransport::new(&env, crate::wire::Limits::of(&settings)));
     open_with(NodeParts { settings, env, engine, transport }).await
+}
+
+/// The engine that settings ask for: on disk at their path, else in memory.
+pub(super) fn engine(settings: &Settings, env: &Env) -> Result<Arc<dyn Engine>> {
+    Ok(match &settings.path {
+        Some(path) => Arc::new(DiskEngine::open(path, DiskSettings::new(settings, env.boot()))?),
+        None => Arc::new(MemoryEngine::open(&MemoryDisk::new(), settings.durability)?),
+    })
 }
 
 pub(super) async fn open_with(parts: NodeParts) -> Result<Node> {
@@ -81,7 +86,13 @@ async fn build(
     let peer_timeout = Duration::from_millis(settings.peer_timeout_ms);
     let core = Arc::new_cyclic(|weak: &std::sync::Weak<NodeCore>| {
         let peers = reach(weak, &settings, &env, transport);
-        let topology = NodeTopology::new(env.clone(), Arc::clone(&engine), Arc::clone(&peers), stored);
+        let topology = NodeTopology::new(
+            env.clone(),
+            Arc::clone(&engine),
+            Arc::clone(&peers),
+            Arc::clone(&events),
+            stored,
+        );
         let source: Arc<dyn TopologySource> = Arc::clone(&topology) as Arc<dyn TopologySource>;
         let data_centre = Location::parse(&settings.location).ok().map(|l| l.data_centre().to_owned());
         let router = Router::new(env.clone(), Arc::clone(&peers), source, data_centre, peer_timeout);

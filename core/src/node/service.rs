@@ -313,7 +313,7 @@ impl NodeCore {
         Ok(n.is_some_and(|n| topology.owners(partition, n).contains(&me)))
     }
 
-    fn check_key(&self, key: &[u8]) -> Result<()> {
+    pub(super) fn check_key(&self, key: &[u8]) -> Result<()> {
         let most = self.settings.key_bytes_max as usize;
         if key.is_empty() || key.len() > most {
             return Err(Error::invalid(format!("a key of {} bytes; 1 to {most} are taken", key.len())));

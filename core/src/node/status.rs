@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::NodeCore;
 use crate::base::NodeNumber;
 use crate::client::TopologySource;
+use crate::coordinator::available::partitions_available;
 use crate::membership::Standing;
 use crate::ring::Topology;
 use crate::store::{MemberInfo, Status};
@@ -22,6 +23,7 @@ impl NodeCore {
         let Some(topology) = self.topology.current() else {
             return Status {
                 health: "unavailable".to_owned(),
+                available: false,
                 epoch: 0,
                 partitions: 0,
                 partitions_available: 0,
@@ -32,17 +34,16 @@ impl NodeCore {
         };
         let members: Vec<MemberInfo> =
             topology.members.keys().map(|number| self.member_info(&topology, *number)).collect();
-        let reachable = |number: &_| {
-            members
-                .iter()
-                .any(|member| member.number == *number && matches!(member.state.as_str(), "up" | "suspect"))
-        };
-        let available = self.available(&topology, reachable);
+        let reachable = members.iter().filter(|member| matches!(member.state.as_str(), "up" | "suspect"));
+        let reachable: Vec<_> = reachable.map(|member| NodeNumber(member.number)).collect();
+        let me = self.serving.get().map(|serving| serving.replica.number()).unwrap_or_default();
+        let partitions_available = partitions_available(&topology, me, &reachable);
+        let available = partitions_available == topology.partitions;
         let all_up = members.iter().all(|member| member.state == "up");
-        let health = match (all_up, available == topology.partitions) {
-            (true, true) => "healthy",
+        let health = match (all_up, available) {
+            (true, _) => "healthy",
             (false, true) => "degraded",
-            (_, false) => "unavailable",
+            (false, false) => "unavailable",
         };
         let mut notes = Vec::new();
         for member in members.iter().filter(|member| member.owns == 0.0) {
@@ -53,24 +54,14 @@ impl NodeCore {
         }
         Status {
             health: health.to_owned(),
+            available,
             epoch: topology.epoch.number,
             partitions: topology.partitions,
-            partitions_available: available,
+            partitions_available,
             partitions_moving: 0,
             members,
             notes,
         }
-    }
-
-    fn available(&self, topology: &Topology, reachable: impl Fn(&u32) -> bool) -> u32 {
-        let Some(bucket) = topology.buckets.values().next() else { return 0 };
-        let quorum_of = |partition| {
-            let owners = topology.owners(partition, &bucket.n);
-            let there = owners.iter().filter(|node| reachable(&node.0)).count();
-            there >= crate::ring::majority(owners.len())
-        };
-        u32::try_from(topology.partition_ids().filter(|partition| quorum_of(*partition)).count())
-            .unwrap_or(u32::MAX)
     }
 
     pub(super) fn metrics_now(&self) -> Vec<(String, f64)> {
@@ -114,7 +105,7 @@ impl NodeCore {
         ]
     }
 
-    fn state_of(&self, number: NodeNumber, me: bool) -> &'static str {
+    pub(super) fn state_of(&self, number: NodeNumber, me: bool) -> &'static str {
         if me {
             return "up";
         }

@@ -3,5 +3,6 @@
 
 mod cluster;
 pub mod crowd;
+mod gate;
 
 pub use cluster::{Cluster, ClusterOptions};
