@@ -10,10 +10,10 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
 # In the order in which they run: the cheap ones first.
 LANES := format tidy deny lints unit headers behaviour-rust simulation crash behaviour-c \
-	build behaviour-python python behaviour-node node packages docs
+	build process behaviour-python python behaviour-node node packages docs
 
 # Packages whose tests have a lane of their own. Other lanes name the whole workspace, so that all share one build.
-OWN_LANE := ringkeep-tidy ringkeep-simulation ringkeep-crash ringkeep-ffi
+OWN_LANE := ringkeep-tidy ringkeep-simulation ringkeep-crash ringkeep-process ringkeep-ffi
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint fmt clean install demo bench soak python-package node-package prefix write-headers $(LANES)
@@ -55,7 +55,9 @@ bench: setup
 
 soak: setup
 	@RINGKEEP_KILLS=200 LANE_SECONDS_MAX=7200 $(LANE) crash $(CARGO) test --quiet --workspace --test kill
-	@RINGKEEP_SEEDS=1000 LANE_SECONDS_MAX=7200 $(LANE) simulation $(CARGO) test --quiet --workspace --test seeds
+	@RINGKEEP_ROUNDS=20 RINGKEEP_MEASURE=1 LANE_SECONDS_MAX=7200 $(LANE) process $(CARGO) test --quiet --workspace --test process
+	@grep 'known to all\|SKIPPED' build/lanes/process.log
+	@RINGKEEP_SEEDS=10000 LANE_SECONDS_MAX=7200 $(LANE) simulation $(CARGO) test --quiet --workspace --test seeds
 
 format:
 	@$(LANE) $@ $(CARGO) fmt --all --check
@@ -79,8 +81,10 @@ headers:
 write-headers:
 	@RINGKEEP_WRITE_HEADERS=1 $(CARGO) test --quiet --workspace --test header
 
+# The node as it is shipped; then the bug bank, a build of its own, with the tests of the checkers.
+simulation: BUG_BANK = $(CARGO) test --quiet -p ringkeep-simulation --features planted --lib --test planted
 simulation:
-	@$(LANE) $@ $(CARGO) test --quiet --workspace --test seeds
+	@$(LANE) $@ sh -c '$(CARGO) test --quiet --workspace --test seeds --test scenarios --test levels --test clones && $(BUG_BANK)'
 
 crash:
 	@$(LANE) $@ $(CARGO) test --quiet --workspace --test kill
@@ -97,6 +101,10 @@ python-package: setup
 
 build: setup
 	@$(LANE) $@ $(MAKE) --no-print-directory BUILT= python-package node-package prefix
+
+# Members in the languages that have been built, on machines of their own: it takes root, ip and nft, and says so.
+process:
+	@$(LANE) $@ $(CARGO) test --quiet --workspace --test process
 
 behaviour-python: $(if $(BUILT),,python-package)
 	@$(LANE) $@ $(VENV)/python -m pytest -q python/tests/test_behaviour.py

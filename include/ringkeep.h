@@ -32,6 +32,9 @@ enum { RK_DEFAULT = 0, RK_ONE, RK_QUORUM, RK_ALL, RK_LOCAL_ONE, RK_LOCAL_QUORUM,
 /* A named keyspace of a store. */
 typedef struct rk_bucket rk_bucket;
 
+/* Real nodes in this process, for tests: they can be killed, restarted and cut off from each other. */
+typedef struct rk_cluster rk_cluster;
+
 /* The siblings and the context of a key. */
 typedef struct rk_entry rk_entry;
 
@@ -151,7 +154,7 @@ rk_status rk_close(rk_store *s,
                    int64_t timeout_ms,
                    rk_error *err);
 
-/* Ends a store's handle; closes it first if need be. */
+/* Ends a store's handle; closes it first if need be, unless it is a test cluster's node. */
 void rk_store_free(rk_store *s);
 
 /* A node's stable id, borrowed until the store is freed; NULL for a client. */
@@ -338,14 +341,56 @@ void rk_op_cancel(rk_op *op);
 /* Ends an operation's handle; the operation goes on. */
 void rk_op_free(rk_op *op);
 
-/* Runs a command: status, ring, buckets, create_bucket, metrics; alter_bucket, drop_bucket, leave, remove, repair, backup,
-   explain and events are not in this version. json: the arguments, or NULL. The answer is an entry with one value, JSON
-   too. out may be NULL. */
+/* Runs a command: status, ring, buckets, create_bucket, explain, events, metrics; alter_bucket, drop_bucket, leave, remove,
+   repair and backup are not in this version. json: the arguments, or NULL. The answer is an entry with one value, JSON
+   too. out may be NULL.
+   explain takes {"bucket": "carts", "key": "text"} or "key_hex": "00ff", and gives partition, replicas (id, number, role,
+   state, reachable, error, counts, recovering, record, hints_owed) and reads: what r = 1, 2, ... would answer now.
+   events takes {"after": n, "max": m, "timeout_ms": t} and waits for the events after that number, at most 10 s; without
+   after it gives the last number. The answer {"events", "last", "missed", "source", "time_ms"} says where to go on: pass
+   last as after, source as source and time_ms as since_ms, so that a client that goes on at another member is told. */
 rk_status rk_admin(rk_store *s,
                    const char *command,
                    const char *json,
                    rk_entry **out,
                    rk_error *err);
+
+/* Starts size nodes (1 to 32) whose default bucket has n replicas, under the directory path; NULL: each node's disk is in
+   memory and forgets what a crash would lose. Returns once every node serves and knows the others. */
+rk_status rk_cluster_start(size_t size,
+                           uint32_t n,
+                           const char *path,
+                           rk_cluster **out,
+                           rk_error *err);
+
+/* The node in a place, from 0. Freeing the handle leaves the node running; after a restart the place has another node. */
+rk_status rk_cluster_node(rk_cluster *c, size_t i, rk_store **out, rk_error *err);
+
+/* Connects a client of all nodes. It reaches every node, however the network between them is cut. */
+rk_status rk_cluster_client(rk_cluster *c, rk_store **out, rk_error *err);
+
+/* Ends a node as kill -9 would: nothing is flushed. Killing a dead node does nothing. */
+rk_status rk_cluster_kill(rk_cluster *c, size_t i, rk_error *err);
+
+/* Brings the same member back, with what its disk still has; rk_cluster_node then gives it. */
+rk_status rk_cluster_restart(rk_cluster *c, size_t i, rk_error *err);
+
+/* Cuts the network between groups of nodes until rk_cluster_heal; a later partition replaces it. nodes holds the nodes of
+   all groups, one group behind the other, and sizes how many each group has. Nodes that no group names form one more. */
+rk_status rk_cluster_partition(rk_cluster *c,
+                               const size_t *nodes,
+                               const size_t *sizes,
+                               size_t groups,
+                               rk_error *err);
+
+/* Mends the network. What the nodes missed of each other they make up for in the background: see rk_cluster_settle. */
+rk_status rk_cluster_heal(rk_cluster *c, rk_error *err);
+
+/* Returns once every owner holds the same, and RK_TIMEOUT otherwise. */
+rk_status rk_cluster_settle(rk_cluster *c, int64_t timeout_ms, rk_error *err);
+
+/* Closes every node and ends the cluster. */
+void rk_cluster_free(rk_cluster *c);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -467,6 +467,7 @@ class Store : public Bucket {
   rk_store *get_store() const noexcept { return store_.get(); }
 
  private:
+  friend class Cluster;
   explicit Store(rk_store *store) : Store(detail::Owned<rk_store, rk_store_free>(store)) {}
   explicit Store(detail::Owned<rk_store, rk_store_free> store)
       : Bucket(open_bucket(store.get(), nullptr)), store_(std::move(store)) {}

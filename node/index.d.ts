@@ -122,13 +122,69 @@ export class Bucket<V = Buffer> {
   count(o?: ScanOptions): Promise<number>
   /** Deletes what it sees and gives how many. */
   clear(o?: ScanOptions): Promise<number>
-  /** Not in this version. */
+  /** Where a key lives, what each of its replicas holds, and what reads would answer now. */
   explain(key: Bytes, o?: Abortable): Promise<Explanation>
 }
 
-/** Not in this version. */
+/** What a replica holds of a key. */
+export interface HeldRecord {
+  /** Live siblings. */
+  values: number
+  /** Deletes among the siblings. */
+  tombstones: number
+  /** Siblings whose time to live is over. */
+  expired: number
+  /** Equal hashes are equal records. */
+  hash: string
+  /** When its newest write was made. */
+  time: Date
+  /** How many milliseconds ago that is by the answering member's clock. */
+  age: number
+  clockEntries: number
+}
+
+/** One replica of a key. */
+export interface Replica {
+  id: string
+  number: number
+  role: 'owner' | 'fallback'
+  state: 'joining' | 'up' | 'suspect' | 'down' | 'leaving'
+  reachable: boolean
+  /** Why it was not reached. */
+  error: string | undefined
+  /** Whether it counts in read quorums: an owner that answered and whose copy is not recovering. */
+  counts: boolean
+  recovering: boolean
+  /** Undefined: it holds nothing, or was not reached. */
+  record: HeldRecord | undefined
+  /** What the answering member owes it, of any key. */
+  hintsOwed: number
+}
+
+/** What a read of `r` owners would answer now. */
+export interface ReadAnswer {
+  r: number
+  answer: 'value' | 'absent' | 'siblings' | 'unavailable'
+  siblings: number
+  /** Why it is unavailable. */
+  reason: string | undefined
+}
+
+/**
+ * One key as one member sees it. Each replica was asked once, at about the same time; nothing in it is agreed.
+ * `reads` supposes that the coordinator asks the owners in order of preference and that each answers as it just did; a
+ * real read takes whichever owners answer first.
+ */
 export interface Explanation {
-  readonly [field: string]: unknown
+  bucket: string
+  partition: number
+  epoch: number
+  /** The id of the member that asked the replicas. */
+  answeredBy: string
+  /** The owners, then the fallbacks, each in order of preference. */
+  replicas: Replica[]
+  /** For r = 1 up to the bucket's n. */
+  reads: ReadAnswer[]
 }
 
 export interface Member {
@@ -145,6 +201,8 @@ export interface Member {
 
 export interface Status {
   health: 'healthy' | 'degraded' | 'unavailable'
+  /** Whether every partition has the owners that the r and w of every bucket ask for. */
+  available: boolean
   epoch: number
   partitions: number
   partitionsAvailable: number
@@ -183,9 +241,22 @@ export interface BucketInfo {
   ttl: number | undefined
 }
 
-/** Not in this version. */
+/** One thing that happened, as one member saw it. */
 export interface ClusterEvent {
-  readonly [field: string]: unknown
+  /** Its number at that member; 0 for what the reader's own side adds. */
+  number: number
+  time: Date
+  /**
+   * `member_joined`, `member_up`, `member_suspected`, `member_down`, `member_restarted`, `topology_changed`, `hints_owed`,
+   * `hints_delivered`, `hints_collapsed`, `fallback_started`, `fallback_drained`, `refused`; and of the reader's own side
+   * `source_changed` (numbers begin anew) and `events_missed`. More may come.
+   */
+  kind: string
+  /** The id and number of the member that it is about. */
+  node: string | undefined
+  nodeNumber: number | undefined
+  /** For people: why, or how much. */
+  detail: string
 }
 
 export interface ClusterAdmin {
@@ -207,7 +278,7 @@ export interface ClusterAdmin {
   alterBucket(name: string, o: object): Promise<void>
   /** Not in this version. */
   dropBucket(name: string): Promise<Job>
-  /** Not in this version. */
+  /** What happens in the cluster from now on, as one member sees it; done once the store is closed. */
   events(o?: Abortable): AsyncIterableIterator<ClusterEvent>
 }
 
@@ -303,9 +374,12 @@ export class TestCluster implements AsyncDisposable {
   kill(i: number): Promise<void>
   /** The same member comes back. */
   restart(i: number): Promise<void>
-  /** Not in this version. */
+  /**
+   * Cuts the network between groups of nodes, given by index, until `heal`; a later partition replaces it. Nodes that no
+   * group names form one more group together. Clients reach everyone.
+   */
   partition(...groups: number[][]): Promise<void>
-  /** Not in this version. */
+  /** Mends the network; `settle` then waits until the nodes have made up for what they missed. */
   heal(): Promise<void>
   /** Waits until the copies of all nodes that are up are equal. */
   settle(timeout?: number): Promise<void>

@@ -11,9 +11,14 @@ use crate::input;
 use crate::store::{rk_store, wait};
 use crate::types::{rk_error, rk_status};
 
-/// Runs a command: status, ring, buckets, create_bucket, metrics; alter_bucket, drop_bucket, leave, remove, repair, backup,
-/// explain and events are not in this version. json: the arguments, or NULL. The answer is an entry with one value, JSON
+/// Runs a command: status, ring, buckets, create_bucket, explain, events, metrics; alter_bucket, drop_bucket, leave, remove,
+/// repair and backup are not in this version. json: the arguments, or NULL. The answer is an entry with one value, JSON
 /// too. out may be NULL.
+/// explain takes {"bucket": "carts", "key": "text"} or "key_hex": "00ff", and gives partition, replicas (id, number, role,
+/// state, reachable, error, counts, recovering, record, hints_owed) and reads: what r = 1, 2, ... would answer now.
+/// events takes {"after": n, "max": m, "timeout_ms": t} and waits for the events after that number, at most 10 s; without
+/// after it gives the last number. The answer {"events", "last", "missed", "source", "time_ms"} says where to go on: pass
+/// last as after, source as source and time_ms as since_ms, so that a client that goes on at another member is told.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rk_admin(
     s: *mut rk_store,

@@ -12,6 +12,7 @@
 pub mod admin;
 pub mod asynchronous;
 pub mod bucket;
+pub mod cluster;
 pub mod entry;
 pub mod guard;
 pub mod input;

@@ -18,6 +18,8 @@ pub struct rk_store {
     pub(crate) handle: StoreHandle,
     // The queues that close drains.
     pub(crate) queues: Mutex<Vec<Weak<Queue>>>,
+    // A node of a test cluster outlives its handles.
+    outlives: bool,
     node_id: Option<Box<std::ffi::CStr>>,
     address: Option<Box<std::ffi::CStr>>,
 }
@@ -28,12 +30,17 @@ pub(crate) fn wait<T: Send + 'static>(op: Op<T>) -> Result<T> {
 }
 
 impl rk_store {
-    fn new(handle: StoreHandle) -> Self {
+    pub(crate) fn new(handle: StoreHandle) -> Self {
         let text = |text: Option<String>| {
             text.and_then(|text| std::ffi::CString::new(text).ok()).map(std::ffi::CString::into_boxed_c_str)
         };
         let (node_id, address) = (text(handle.node_id()), text(handle.address()));
-        Self { handle, queues: Mutex::new(Vec::new()), node_id, address }
+        Self { handle, queues: Mutex::new(Vec::new()), outlives: false, node_id, address }
+    }
+
+    /// A handle whose end does not close the store.
+    pub(crate) fn shared(handle: StoreHandle) -> Self {
+        Self { outlives: true, ..Self::new(handle) }
     }
 
     fn close(&self, timeout: Option<Duration>) -> Result<()> {
@@ -59,7 +66,7 @@ impl rk_store {
 }
 
 /// Has the system tell of forks, so that no operation has to ask which process it is in.
-fn watch_forks() {
+pub(crate) fn watch_forks() {
     static WATCH: std::sync::Once = std::sync::Once::new();
     extern "C" fn in_child() {
         fork::in_child();
@@ -150,11 +157,11 @@ pub unsafe extern "C" fn rk_close(s: *mut rk_store, timeout_ms: i64, err: *mut r
     unsafe { guard(err, body) }
 }
 
-/// Ends a store's handle; closes it first if need be.
+/// Ends a store's handle; closes it first if need be, unless it is a test cluster's node.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rk_store_free(s: *mut rk_store) {
     // SAFETY: as this function's own.
-    if let Some(store) = unsafe { s.as_ref() } {
+    if let Some(store) = unsafe { s.as_ref() }.filter(|store| !store.outlives) {
         quiet((), || {
             // Who frees without closing has given up the close's error; in a child of fork there is nothing to close.
             let _unheard = store.close(None);

@@ -8,7 +8,7 @@ use std::path::Path;
 use ringkeep_surface::errors;
 
 /// In the order in which the header shows them.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "types",
     "status",
     "store",
@@ -20,6 +20,7 @@ const SOURCES: [&str; 11] = [
     "memory",
     "asynchronous",
     "admin",
+    "cluster",
 ];
 
 fn generated() -> String {

@@ -4,6 +4,7 @@
 const { run, now, signalOf } = require('./operations.js')
 const { bucketRules, checkNames, checkObject } = require('./options.js')
 const { show } = require('./codec.js')
+const { Events } = require('./inquiry.js')
 const { invalid, notInThisVersion } = require('./errors.js')
 
 class ClusterAdmin {
@@ -56,11 +57,9 @@ class ClusterAdmin {
     return refuse('dropBucket')
   }
 
-  /** An iterator, as the operation will be; its first step rejects. */
-  events() {
-    const next = () => refuse('events')
-    const end = () => Promise.resolve({ value: undefined, done: true })
-    return { next, return: end, [Symbol.asyncIterator]() { return this } } // prettier-ignore
+  events(o = {}) {
+    checkNames(o, ['signal'])
+    return new Events((json, signal) => this.#ask('events', { signal }, json), signalOf(o))
   }
 
   #ask(command, o = {}, json = '{}') {
@@ -73,9 +72,10 @@ function refuse(what) {
   return Promise.reject(notInThisVersion(what))
 }
 
-function status({ health, epoch, partitions, partitions_available, partitions_moving, members, notes }) {
+function status({ health, available, epoch, partitions, partitions_available, partitions_moving, members, notes }) {
   return {
     health,
+    available,
     epoch,
     partitions,
     partitionsAvailable: partitions_available,

@@ -3,7 +3,8 @@
 
 const { checkBytes, show } = require('./codec.js')
 const { Entry } = require('./entry.js')
-const { PartialFailureError, invalid, notInThisVersion } = require('./errors.js')
+const { PartialFailureError, invalid } = require('./errors.js')
+const { explanation } = require('./inquiry.js')
 const { native, run, signalOf } = require('./operations.js')
 const options = require('./options.js')
 const { Scan } = require('./scan.js')
@@ -121,8 +122,12 @@ class Bucket {
     })
   }
 
-  explain() {
-    return Promise.reject(notInThisVersion('explain'))
+  explain(key, o = {}) {
+    return attempt(() => {
+      const checked = checkKey(key)
+      options.checkNames(o, ['signal'])
+      return run((id) => native.bucketExplain(this.#native, id, checked), signalOf(o), undefined, explanation)
+    })
   }
 }
 

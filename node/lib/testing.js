@@ -3,7 +3,7 @@
 
 const { INTERNAL } = require('./bucket.js')
 const { show } = require('./codec.js')
-const { invalid, notInThisVersion } = require('./errors.js')
+const { invalid } = require('./errors.js')
 const { loop, run } = require('./operations.js')
 const { checkNames, milliseconds } = require('./options.js')
 const { Node, asyncDispose, client } = require('./store.js')
@@ -54,12 +54,16 @@ class TestCluster {
     await run((id) => this.#native.settle(id, milliseconds('timeout', timeout)))
   }
 
-  partition() {
-    return Promise.reject(notInThisVersion('TestCluster.partition'))
+  async partition(...groups) {
+    for (const group of groups) {
+      if (!Array.isArray(group)) throw invalid(`a group is an array of node indices, not ${show(group)}`)
+      for (const i of group) this.#check(i)
+    }
+    await run((id) => this.#native.partition(id, groups))
   }
 
-  heal() {
-    return Promise.reject(notInThisVersion('TestCluster.heal'))
+  async heal() {
+    await run((id) => this.#native.heal(id))
   }
 
   /** Ends every node. */

@@ -24,6 +24,7 @@ class Case {
     this.variables = { dir, pid: String(process.pid) }
     this.stores = new Map()
     this.contexts = new Map()
+    this.streams = new Map()
   }
 
   async setUp({ store, settings, buckets = [], size = 3, n = 3, ...rest }) {
@@ -134,10 +135,8 @@ const ADMIN = {
   remove: (store, { node_id }) => store.cluster.remove(node_id),
   repair: (store) => store.cluster.repair(),
   backup: (store, { path }) => store.cluster.backup(path),
-  events: (store) => store.cluster.events().next(),
   alter_bucket: (store, { name, ...changes }) => store.cluster.alterBucket(name, changes),
-  drop_bucket: (store, { name }) => store.cluster.dropBucket(name),
-  explain: (store, { key }) => store.explain(key)
+  drop_bucket: (store, { name }) => store.cluster.dropBucket(name)
 }
 
 /** Bounds and limit of a scan, with its options. */
@@ -245,6 +244,22 @@ const OPERATIONS = {
   async restart({ node }) {
     await this.cluster.restart(node)
     this.took()
+  },
+  async explain(step) {
+    return this.bucket(step).explain(bytes(step.key))
+  },
+  async watch({ store, as }) {
+    this.streams.set(as, this.store(store).cluster.events())
+  },
+  async event({ stream, kind }) {
+    const events = this.streams.get(stream) ?? assert.fail(`no stream ${stream}`)
+    const late = AbortSignal.timeout(UNTIL_MS)
+    late.addEventListener('abort', () => events.return())
+    for (;;) {
+      const { done, value } = await events.next()
+      if (done) assert.fail(`no event ${kind} came`)
+      if (value.kind === kind) return value
+    }
   },
   async settle() {
     await this.cluster.settle()

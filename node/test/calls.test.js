@@ -177,14 +177,10 @@ describe('errors', () => {
       () => db.cluster.backup('there'),
       () => db.cluster.alterBucket('default', {}),
       () => db.cluster.dropBucket('default'),
-      () => db.cluster.events().next(),
-      () => db.explain('k'),
       () => open(undefined, { tls: {} }),
       () => open(undefined, { admin: '127.0.0.1:0' }),
       () => connect('ringkeep://127.0.0.1:1', { tls: {} }),
-      () => connect('ringkeep://127.0.0.1:1', { token: 't' }),
-      () => cluster.partition([0], [1, 2]),
-      () => cluster.heal()
+      () => connect('ringkeep://127.0.0.1:1', { token: 't' })
     ]) {
       await assert.rejects(call(), (error) => error instanceof InvalidArgumentError && /not in this version/.test(error.message), String(call))
     }
@@ -225,6 +221,45 @@ describe('close', () => {
       assert.ok(reason instanceof RingkeepError, reason)
     }
   })
+})
+
+describe('events', () => {
+  test('a_stream_ends_with_its_store_its_signal_and_its_return', async () => {
+    for (const store of [await open(), await cluster.client()]) {
+      const ends = [store.cluster.events(), store.cluster.events()]
+      await ends[0].return()
+      assert.deepEqual(await ends[0].next(), { value: undefined, done: true })
+      const stop = new AbortController()
+      const stopped = store.cluster.events({ signal: stop.signal })
+      const [waiting, returned] = [stopped.next(), ends[1].next()]
+      stop.abort()
+      await assert.rejects(waiting, CanceledError)
+      await ends[1].return()
+      assert.equal((await returned).done, true)
+      const last = store.cluster.events()
+      const [ended] = await Promise.all([last.next(), store.close()])
+      assert.equal(ended.done, true)
+      assert.equal((await store.cluster.events().next()).done, true)
+    }
+  })
+
+  test('events_come_in_order', async () => {
+    const store = await open()
+    const events = store.cluster.events()
+    for (const name of ['a', 'b']) await store.cluster.createBucket(name)
+    const [first, second] = await Promise.all([events.next(), events.next()])
+    assert.deepEqual([first.value.kind, second.value.number], ['topology_changed', first.value.number + 1])
+    assert.ok(first.value.time instanceof Date && first.value.node === undefined)
+    await store.close()
+  })
+})
+
+test('bad_groups_and_keys_are_refused', async () => {
+  for (const groups of [[0], [[7]], [['a']], [[0], [0]]]) await assert.rejects(cluster.partition(...groups), InvalidArgumentError)
+  await cluster.heal()
+  for (const key of ['', 7, undefined]) await assert.rejects(db.explain(key), InvalidArgumentError)
+  const { replicas } = await db.explain('k')
+  assert.equal(replicas[0].id, db.id)
 })
 
 test('metrics_and_status_are_plain_objects', async () => {

@@ -28,7 +28,7 @@ from ._types import (
 
 if TYPE_CHECKING:
     from . import aio, testing
-    from ._admin import BucketInfo, ClusterAdmin, ClusterEvent, Explanation, Job, Member, Status
+    from ._admin import BucketInfo, ClusterAdmin, ClusterEvent, Explanation, HeldRecord, Job, Member, ReadAnswer, Replica, Status
 
 __all__ = [
     "Bucket",
@@ -41,12 +41,15 @@ __all__ = [
     "Durability",
     "Entry",
     "Explanation",
+    "HeldRecord",
     "Job",
     "Key",
     "Member",
     "Node",
+    "ReadAnswer",
     "ReadOptions",
     "Receipt",
+    "Replica",
     "Resolver",
     "Scan",
     "Status",
@@ -111,8 +114,11 @@ _LATER = {
     "ClusterAdmin": "_admin",
     "ClusterEvent": "_admin",
     "Explanation": "_admin",
+    "HeldRecord": "_admin",
     "Job": "_admin",
     "Member": "_admin",
+    "ReadAnswer": "_admin",
+    "Replica": "_admin",
     "Status": "_admin",
 }
 

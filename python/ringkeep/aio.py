@@ -144,7 +144,7 @@ class Bucket(Generic[T]):
         return await _end(outcome) if isinstance(outcome, Pending) else outcome
 
     async def explain(self, key: Key, /) -> Explanation:
-        """Where a key lives (not in this version)."""
+        """Where a key lives, what each of its replicas holds, and what reads would answer now."""
         outcome = self._native.explain(key)
         return await _end(outcome) if isinstance(outcome, Pending) else outcome
 

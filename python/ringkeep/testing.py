@@ -8,7 +8,6 @@ from typing import Self
 
 from ._ringkeep import Client, Node, TestCluster
 from ._types import PathLike
-from .errors import InvalidArgument
 
 __all__ = ["Cluster"]
 
@@ -40,12 +39,16 @@ class Cluster:
         self._native.restart(i)
 
     def partition(self, *groups: set[int]) -> None:
-        """Cuts the network between groups of nodes (not in this version)."""
-        raise InvalidArgument("partition: not in this version")
+        """Cuts the network between groups of nodes, given by index, until `heal`; a later partition replaces it.
+
+        Nodes of different groups cannot reach each other. Nodes that no group names form one more group together.
+        Clients reach everyone.
+        """
+        self._native.partition([sorted(group) for group in groups])
 
     def heal(self) -> None:
-        """Mends the network (not in this version)."""
-        raise InvalidArgument("heal: not in this version")
+        """Mends the network; `settle` then waits until the nodes have made up for what they missed."""
+        self._native.heal()
 
     def settle(self, timeout: float = 10) -> None:
         """Returns once every owner holds the same; Timeout otherwise."""

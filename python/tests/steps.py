@@ -9,12 +9,14 @@ import asyncio
 import inspect
 import json
 import os
+import queue
 import string
+import threading
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
+
+from expectations import Expectations, octets
 
 import ringkeep
 from ringkeep import aio, errors
@@ -22,7 +24,6 @@ from ringkeep.testing import Cluster
 
 OPEN_ARGUMENTS = {"listen", "advertise", "seeds", "create", "admin", "location", "capacity", "durability", "partitions", "insecure"}
 UNTIL_SECONDS = 10.0
-SOON = timedelta(seconds=60)
 
 
 class Abort(Exception):
@@ -43,6 +44,16 @@ class Sync:
 
     def items(self, scan: Any) -> list[tuple[bytes, Any]]:
         return items(scan)
+
+    def events(self, cluster: Any) -> Any:
+        return cluster.events()
+
+    def event(self, stream: Any, kind: str) -> Any:
+        found: queue.Queue[Any] = queue.Queue()
+        # In a thread of its own, so that one that never comes fails the case instead of hanging it.
+        read = threading.Thread(target=lambda: found.put(next(each for each in stream if each.kind == kind)), daemon=True)
+        read.start()
+        return found.get(timeout=UNTIL_SECONDS)
 
     def finish(self) -> None:
         pass
@@ -82,6 +93,24 @@ class Aio:
 
         return self.runner.run(collect())
 
+    def events(self, cluster: Any) -> Any:
+        async def begin() -> Any:
+            return cluster.events()
+
+        return self.runner.run(begin())
+
+    def event(self, stream: Any, kind: str) -> Any:
+        async def find() -> Any:
+            async with asyncio.timeout(UNTIL_SECONDS):
+                async for event in stream:
+                    if event.kind == kind:
+                        return event
+            raise AssertionError("the stream ended")
+
+        if not hasattr(stream, "__anext__"):
+            return Sync().event(stream, kind)
+        return self.runner.run(find())
+
     def finish(self) -> None:
         self.runner.close()
 
@@ -98,23 +127,13 @@ def items(scan: ringkeep.Scan[Any]) -> list[tuple[bytes, Any]]:
             found.append((conflict.key, conflict))
 
 
-def octets(given: Any) -> Any:
-    """BYTES as bytes; `{"json": …}` as what it says."""
-    if isinstance(given, str):
-        return given.encode()
-    if "hex" in given:
-        return bytes.fromhex(given["hex"])
-    if "repeat" in given:
-        return given["repeat"].encode() * given["count"]
-    return given["json"]
-
-
-class World:
+class World(Expectations):
     def __init__(self, flavour: Sync | Aio, directory: Path) -> None:
         self.flavour = flavour
         self.variables = {"dir": str(directory), "pid": str(os.getpid())}
         self.stores: dict[str, Any] = {}
         self.saved: dict[str, ringkeep.Context] = {}
+        self.streams: dict[str, Any] = {}
         self.cluster: Cluster | None = None
 
     # Setup
@@ -165,9 +184,6 @@ class World:
         if "bucket" in step or "codec" in step:
             return self.store(step).bucket(step.get("bucket", "default"), codec=step.get("codec", "bytes"))
         return self.store(step)
-
-    def value(self, step: dict[str, Any], given: Any) -> Any:
-        return given if step.get("codec") == "utf8" else octets(given)
 
     def options(self, step: dict[str, Any]) -> dict[str, Any]:
         options = dict(step.get("options", {}))
@@ -276,11 +292,7 @@ class World:
 
     def op_admin(self, step: dict[str, Any]) -> None:
         arguments = self.text(step.get("arguments", {}))
-        if step["command"] == "explain":
-            self.flavour.done(self.store(step).explain(arguments["key"]))
-        else:
-            outcome = getattr(self.store(step).cluster, step["command"])(**arguments)
-            self.flavour.done(anext(outcome) if hasattr(outcome, "__anext__") else outcome)
+        self.flavour.done(getattr(self.store(step).cluster, step["command"])(**arguments))
 
     def op_forge(self, step: dict[str, Any]) -> None:
         token = bytearray(bytes(self.saved[step["context"]]))
@@ -302,6 +314,19 @@ class World:
     def op_partition(self, step: dict[str, Any]) -> None:
         assert self.cluster is not None
         self.cluster.partition(*(set(group) for group in step["groups"]))
+
+    def op_heal(self, step: dict[str, Any]) -> None:
+        assert self.cluster is not None
+        self.cluster.heal()
+
+    def op_explain(self, step: dict[str, Any]) -> Any:
+        return self.keyed(step, "explain")
+
+    def op_watch(self, step: dict[str, Any]) -> None:
+        self.streams[step["as"]] = self.flavour.events(self.store(step).cluster)
+
+    def op_event(self, step: dict[str, Any]) -> Any:
+        return self.flavour.event(self.streams[step["stream"]], step["kind"])
 
     def op_settle(self, step: dict[str, Any]) -> None:
         assert self.cluster is not None
@@ -359,95 +384,6 @@ class World:
             else:
                 assert given == field, f"{name}={given}"
         assert wanted.keys() <= {"code", "retryable", "maybe_applied", "message_contains", "fields"}
-
-    def expect_error(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        raise AssertionError(f"{outcome!r} instead of {wanted}")
-
-    def expect_aborted(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        raise AssertionError(f"{outcome!r} instead of an abort")
-
-    def shown(self, outcome: Any) -> tuple[Any] | None:
-        if isinstance(outcome, ringkeep.Entry):
-            return (outcome.value,) if outcome.siblings else None
-        kind, value = outcome
-        assert kind == "value"
-        found: tuple[Any] | None = value
-        return found
-
-    def expect_value(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        wanted = self.value(step, wanted)
-        shown = self.shown(outcome)
-        same = shown == (wanted,) and type(shown[0]) is type(wanted)
-        assert same, f"{shorten(repr(shown), 200)} instead of {shorten(repr(wanted), 200)}"
-
-    def expect_absent(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        assert (self.shown(outcome) is None) is wanted, f"{outcome!r}"
-
-    def expect_siblings(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        wanted = [self.value(step, sibling) for sibling in wanted]
-        assert sorted(map(repr, outcome.siblings)) == sorted(map(repr, wanted))
-
-    def expect_conflicted(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        assert outcome.conflicted is wanted
-
-    def expect_expires(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        assert len(outcome.expires) == len(outcome.siblings)
-        for expires in outcome.expires:
-            if wanted == "never":
-                assert expires is None
-            else:
-                due = datetime.now(UTC) + timedelta(milliseconds=wanted["after_ms"])
-                assert due - SOON < expires < due + SOON
-
-    def expect_owners(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        assert outcome.owners == wanted
-
-    def expect_owners_min(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        assert outcome.owners >= wanted
-
-    def expect_fallbacks(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        assert outcome.fallbacks == wanted
-
-    def expect_each(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        _, results = outcome
-        assert len(results) == len(wanted)
-        for result, one in zip(results, wanted, strict=True):
-            if isinstance(one, dict) and "error" in one:
-                assert isinstance(result, errors.Error) and result.code == one["error"], f"{result!r}"
-            elif isinstance(one, dict):
-                assert result == ("value", (self.value(step, one["value"]),)), f"{result!r}"
-            else:
-                assert result == {"absent": ("value", None), "stored": "stored"}[one], f"{result!r}"
-
-    def expect_items(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        _, items = outcome
-        assert [key for key, _ in items] == [octets(key) for key, _ in wanted]
-        for (_, value), (_, one) in zip(items, wanted, strict=True):
-            if isinstance(one, dict) and "error" in one:
-                assert value.code == one["error"]
-            else:
-                assert value == self.value(step, one)
-
-    def expect_items_count(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        assert len(outcome[1]) == wanted
-
-    def expect_first(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        assert outcome[1][0][0] == octets(wanted)
-
-    def expect_last(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        assert outcome[1][-1][0] == octets(wanted)
-
-    def expect_count(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        assert outcome == ("count", wanted)
-
-    def expect_names(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        assert sorted(outcome[1]) == sorted(wanted)
-
-    def expect_health(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        assert outcome.health == wanted
-
-    def expect_members(self, step: dict[str, Any], outcome: Any, wanted: Any) -> None:
-        assert len(outcome.members) == wanted
 
 
 def merge(step: dict[str, Any], siblings: Any) -> Any:

@@ -25,7 +25,7 @@ PAIRS = [
     (ringkeep.ClusterAdmin, aio.ClusterAdmin),
 ]
 #: What answers at once in both flavours.
-PLAIN = {"bucket", "scan", "metrics"}
+PLAIN = {"bucket", "scan", "metrics", "events"}
 
 
 def public(kind: type) -> set[str]:
@@ -147,10 +147,30 @@ def test_the_whole_bucket_works_in_a_loop() -> None:
             assert await resolved.get("k") == b'["eggs","milk"]'
             with pytest.raises(errors.InvalidArgument, match="not in this version"):
                 await db.cluster.leave()
-            with pytest.raises(errors.InvalidArgument, match="not in this version"):
-                await anext(db.cluster.events())
-            with pytest.raises(errors.InvalidArgument, match="not in this version"):
-                await db.explain("k")
+            explained = await carts.explain("k")
+            assert (explained.bucket, [read.answer for read in explained.reads]) == ("carts", ["value"] + 2 * ["unavailable"])
+
+    asyncio.run(main())
+
+
+def test_events_come_in_order_until_the_store_is_closed() -> None:
+    async def main() -> None:
+        db = await aio.open()
+        events = db.cluster.events()
+        for name in ("a", "b"):
+            await db.cluster.create_bucket(name)
+        details = [(await anext(events)).detail.rpartition(", ")[2] for _ in range(2)]
+        assert details == ["2 buckets", "3 buckets"]
+
+        async def step() -> object:
+            return await anext(events, None)
+
+        reading = asyncio.create_task(step())
+        await asyncio.sleep(0)
+        await db.close()
+        assert await reading is None
+        with pytest.raises(errors.Closed):
+            db.cluster.events()
 
     asyncio.run(main())
 

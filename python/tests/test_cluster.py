@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -56,11 +58,39 @@ def test_an_impossible_cluster_is_refused(size: int, n: int) -> None:
         Cluster(size, n=n)
 
 
+def test_events_end_when_the_store_is_closed() -> None:
+    with Cluster(1, n=1) as cluster, cluster.client() as client:
+        for store in (client, cluster.nodes[0]):
+            events = store.cluster.events()
+            store.cluster.create_bucket(f"of-{type(store).__name__}".lower())
+            event = next(events)
+            assert (event.kind, event.node, event.time.tzinfo) == ("topology_changed", None, UTC)
+            closing = threading.Timer(0.1, store.close)
+            closing.start()
+            assert list(events) == []
+            closing.join()
+            with pytest.raises(errors.Closed):
+                store.cluster.events()
+
+
+def test_an_explanation_is_plain_data() -> None:
+    with Cluster(2, n=1) as cluster:
+        cluster.nodes[0]["k"] = "v"
+        explained = cluster.nodes[0].explain(b"k")
+        owner, fallback = explained.replicas
+        assert (owner.role, fallback.role, fallback.record) == ("owner", "fallback", None)
+        assert owner.record is not None and owner.record.age >= 0 and len(owner.record.hash) == 32
+        assert explained.answered_by == cluster.nodes[0].id
+        assert owner.id in {node.id for node in cluster.nodes}
+
+
 def test_what_a_cluster_cannot_do_says_so() -> None:
     with Cluster(1, n=1) as cluster:
-        for call in (lambda: cluster.partition({0}), cluster.heal):
-            with pytest.raises(errors.InvalidArgument, match="not in this version"):
-                call()
+        for groups in ([{1}], [{0}, {0}], [{-1}]):
+            with pytest.raises(errors.InvalidArgument):
+                cluster.partition(*groups)
+        cluster.partition({0})
+        cluster.heal()
         for call in (cluster.kill, cluster.restart):
             with pytest.raises(errors.InvalidArgument, match="7"):
                 call(7)

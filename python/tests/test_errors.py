@@ -87,8 +87,6 @@ def test_a_missing_bucket_is_its_own_error(db: ringkeep.Node) -> None:
         lambda db: db.cluster.backup("somewhere"),
         lambda db: db.cluster.alter_bucket("default", n=2),
         lambda db: db.cluster.drop_bucket("default"),
-        lambda db: db.cluster.events(),
-        lambda db: db.explain("k"),
     ],
 )
 def test_what_is_not_in_this_version_says_so(db: ringkeep.Node, call: object) -> None:

@@ -196,7 +196,7 @@ def test_a_store_that_is_dropped_gives_its_directory_back(run: Run, tmp_path: os
     )
 
 
-@pytest.mark.parametrize("call", ['db.get("k", timeout=3600)', "db.ready(3600)"])
+@pytest.mark.parametrize("call", ['db.get("k", timeout=3600)', "db.ready(3600)", "next(db.cluster.events())"])
 def test_ctrl_c_is_noticed_while_an_operation_waits(call: str) -> None:
     code = f"""
 import time, ringkeep

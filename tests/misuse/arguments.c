@@ -64,10 +64,96 @@ void nulls_are_refused(void) {
   rk_queue_free(NULL);
   rk_op_cancel(NULL);
   rk_op_free(NULL);
+  rk_cluster_free(NULL);
   rk_free(NULL);
   void *none = rk_alloc(0);
   HOLDS(none != NULL);
   rk_free(none);
+}
+
+void a_test_cluster_refuses_what_it_cannot_do(void) {
+  rk_cluster *c = (rk_cluster *)1;
+  rk_store *node = (rk_store *)1, *client = NULL;
+  rk_bucket *b = NULL;
+  rk_entry *e = NULL;
+  size_t nodes[2] = { 0, 0 }, ones[2] = { 1, 1 }, vast[2] = { SIZE_MAX, 2 };
+  REFUSED(rk_cluster_start(0, 3, NULL, &c, &err));
+  HOLDS(c == NULL);
+  REFUSED(rk_cluster_start(33, 3, NULL, &c, &err));
+  REFUSED(rk_cluster_start(1, 0, NULL, &c, &err));
+  REFUSED(rk_cluster_start(1, 1, NULL, NULL, &err));
+  REFUSED(rk_cluster_node(NULL, 0, &node, &err));
+  HOLDS(node == NULL);
+  REFUSED(rk_cluster_client(NULL, &client, &err));
+  REFUSED(rk_cluster_kill(NULL, 0, &err));
+  REFUSED(rk_cluster_restart(NULL, 0, &err));
+  REFUSED(rk_cluster_partition(NULL, nodes, ones, 1, &err));
+  REFUSED(rk_cluster_heal(NULL, &err));
+  REFUSED(rk_cluster_settle(NULL, 10, &err));
+  GIVES(RK_OK, rk_cluster_start(1, 1, NULL, &c, &err));
+  REFUSED(rk_cluster_node(c, 1, &node, &err));
+  REFUSED(rk_cluster_node(c, 0, NULL, &err));
+  REFUSED(rk_cluster_client(c, NULL, &err));
+  REFUSED(rk_cluster_kill(c, SIZE_MAX, &err));
+  REFUSED(rk_cluster_restart(c, 1, &err));
+  REFUSED(rk_cluster_partition(c, nodes, ones, 2, &err));
+  REFUSED(rk_cluster_partition(c, NULL, ones, 1, &err));
+  REFUSED(rk_cluster_partition(c, nodes, NULL, 1, &err));
+  REFUSED(rk_cluster_partition(c, nodes, vast, 2, &err));
+  REFUSED(rk_cluster_partition(c, nodes, vast, 1, &err));
+  REFUSED(rk_cluster_partition(c, nodes, ones, SIZE_MAX, &err));
+  REFUSED(rk_cluster_settle(c, -1, &err));
+  GIVES(RK_OK, rk_cluster_partition(c, NULL, NULL, 0, &err));
+  GIVES(RK_OK, rk_cluster_heal(c, &err));
+  /* The end of a node's handle leaves the node running. */
+  GIVES(RK_OK, rk_cluster_node(c, 0, &node, &err));
+  rk_store_free(node);
+  GIVES(RK_OK, rk_cluster_client(c, &client, &err));
+  GIVES(RK_OK, rk_bucket_open(client, NULL, &b, &err));
+  GIVES(RK_OK, rk_put(b, rk_str("k"), rk_str("v"), NULL, NULL, &err));
+  GIVES(RK_OK, rk_admin(client, "explain", "{\"key\": \"k\"}", &e, &err));
+  HOLDS(rk_entry_value(e, 0).len > 0);
+  rk_entry_free(e);
+  GIVES(RK_OK, rk_cluster_node(c, 0, &node, &err));
+  GIVES(RK_OK, rk_cluster_kill(c, 0, &err));
+  GIVES(RK_CLOSED, rk_admin(node, "status", NULL, &e, &err));
+  rk_store_free(node);
+  GIVES(RK_OK, rk_cluster_restart(c, 0, &err));
+  GIVES(RK_OK, rk_cluster_settle(c, 10000, &err));
+  rk_bucket_free(b);
+  rk_store_free(client);
+  rk_cluster_free(c);
+}
+
+static void heard(void *user, rk_status s, const rk_entry *entry, const rk_receipt *receipt, const rk_error *error) {
+  (void)user;
+  (void)s;
+  (void)entry;
+  (void)receipt;
+  (void)error;
+}
+
+/* The program has said nothing of SIGPIPE, so that it would end it. */
+void a_peer_that_dies_raises_no_signal(void) {
+  rk_cluster *c = NULL;
+  rk_store *node = NULL;
+  rk_bucket *b = NULL;
+  rk_opts one = RK_OPTS_INIT;
+  one.w = 1;
+  GIVES(RK_OK, rk_cluster_start(2, 2, NULL, &c, &err));
+  GIVES(RK_OK, rk_cluster_node(c, 0, &node, &err));
+  GIVES(RK_OK, rk_bucket_open(node, NULL, &b, &err));
+  for (int round = 0; round < 10; round++) {
+    rk_op *ops[64];
+    for (size_t i = 0; i < 64; i++) rk_put_async(b, rk_str("k"), rk_str("v"), &one, NULL, heard, NULL, &ops[i]);
+    GIVES(RK_OK, rk_cluster_kill(c, 1, &err));
+    for (size_t i = 0; i < 64; i++) rk_op_free(ops[i]);
+    GIVES(RK_OK, rk_put(b, rk_str("k"), rk_str("v"), &one, NULL, &err));
+    GIVES(RK_OK, rk_cluster_restart(c, 1, &err));
+  }
+  rk_bucket_free(b);
+  rk_store_free(node);
+  rk_cluster_free(c);
 }
 
 void wrong_arguments_are_refused(void) {
@@ -97,6 +183,15 @@ void wrong_arguments_are_refused(void) {
   REFUSED(rk_admin(s, NULL, NULL, &e, &err));
   REFUSED(rk_admin(s, "dance", NULL, &e, &err));
   REFUSED(rk_admin(s, "create_bucket", "{", &e, &err));
+  REFUSED(rk_admin(s, "explain", NULL, &e, &err));
+  REFUSED(rk_admin(s, "explain", "{\"key\": \"k\", \"key_hex\": \"00\"}", &e, &err));
+  REFUSED(rk_admin(s, "explain", "{\"key_hex\": \"0\"}", &e, &err));
+  REFUSED(rk_admin(s, "explain", "{\"key_hex\": \"zz\"}", &e, &err));
+  REFUSED(rk_admin(s, "explain", "{\"key\": \"\"}", &e, &err));
+  REFUSED(rk_admin(s, "events", "{\"after\": -1}", &e, &err));
+  REFUSED(rk_admin(s, "events", "{\"max\": 0}", &e, &err));
+  REFUSED(rk_admin(s, "events", "{\"timeout_ms\": 1e9}", &e, &err));
+  REFUSED(rk_admin(s, "events", "{\"dance\": 1}", &e, &err));
   REFUSED(rk_admin(s, "leave", NULL, &e, &err));
   HOLDS(strstr(err.message, "not in this version") != NULL);
   REFUSED(rk_bucket_open(s, "", (rk_bucket **)&it, &err));

@@ -349,6 +349,8 @@ static void what_a_store_took_on_calls_back_before_its_close_ends(void) {
 int main(void) {
   static const struct { const char *name; void (*run)(void); } tests[] = {
     { "nulls_are_refused", nulls_are_refused },
+    { "a_test_cluster_refuses_what_it_cannot_do", a_test_cluster_refuses_what_it_cannot_do },
+    { "a_peer_that_dies_raises_no_signal", a_peer_that_dies_raises_no_signal },
     { "wrong_arguments_are_refused", wrong_arguments_are_refused },
     { "wrong_numbers_are_refused", wrong_numbers_are_refused },
     { "an_update_ends_as_its_function_says", an_update_ends_as_its_function_says },

@@ -33,6 +33,8 @@ void count(void *user, rk_status s, const rk_entry *entry, const rk_receipt *rec
 rk_status merge_by(void *user, const rk_entry *siblings, rk_bytes *value);
 
 void nulls_are_refused(void);
+void a_test_cluster_refuses_what_it_cannot_do(void);
+void a_peer_that_dies_raises_no_signal(void);
 void wrong_arguments_are_refused(void);
 void wrong_numbers_are_refused(void);
 void an_update_ends_as_its_function_says(void);

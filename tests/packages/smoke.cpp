@@ -1,5 +1,6 @@
 // What a stranger tries first with the installed C++ header: values, a merge, a scan, an error of its own class.
 #include <ringkeep.hpp>
+#include <ringkeep_testing.hpp>
 
 #include <iostream>
 
@@ -29,6 +30,13 @@ int main() {
   bool good = merged == "Ada Lovelace" && names == "Ada Lovelace;Grace;" && !db.get("nope") && refused && thrown &&
               db.count() == 2 && db.get_many({"user:2", "nope"})[0] == "Grace" && !db.erase("user:2").context().bytes().empty();
   db.close();
+  ringkeep::Cluster cluster(2, 2);
+  auto client = cluster.client();
+  client.put("k", "v");
+  cluster.partition({{0}, {1}});
+  cluster.heal();
+  cluster.settle();
+  good = good && cluster.node(1).get("k") == "v";
   if (!good) std::cerr << "got " << names << "\n";
   return good ? 0 : 1;
 }

@@ -135,6 +135,13 @@ pub(crate) fn bucket_put_many(
     bucket.local.start(id, put, |receipts| receipts)
 }
 
+/// Where a key lives and what its replicas hold, as JSON.
+#[napi]
+pub(crate) fn bucket_explain(bucket: &External<Bucket>, id: u32, key: Octets<'_>) -> i64 {
+    let key = bytes(key);
+    bucket.local.start_elsewhere(id, || Ok(bucket.bucket.explain(key)))
+}
+
 /// Streams entries in key order.
 #[napi]
 pub(crate) fn bucket_scan(

@@ -53,6 +53,19 @@ impl Cluster {
         self.local.start_elsewhere(id, || Ok(self.cluster.restart(place(index))))
     }
 
+    /// Cuts the network between groups of nodes.
+    #[napi]
+    pub fn partition(&self, id: u32, groups: Vec<Vec<u32>>) -> i64 {
+        let groups = groups.into_iter().map(|group| group.into_iter().map(place).collect()).collect();
+        self.local.start_elsewhere(id, || Ok(self.cluster.partition(groups)))
+    }
+
+    /// Mends the network.
+    #[napi]
+    pub fn heal(&self, id: u32) -> i64 {
+        self.local.start_elsewhere(id, || Ok(self.cluster.heal()))
+    }
+
     /// Waits until nothing is left to repair.
     #[napi]
     pub fn settle(&self, id: u32, timeout_ms: Option<f64>) -> i64 {

@@ -7,10 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
-use ringkeep_surface::Error;
-
 use crate::entry::Entry;
-use crate::errors::raise;
 use crate::keyspace::Keyspace;
 use crate::loops::Loops;
 use crate::scan::AsyncScan;
@@ -136,7 +133,7 @@ impl AsyncBucket {
 
     #[pyo3(signature = (key, /))]
     fn explain(&self, key: &Object<'_>) -> PyResult<Py<PyAny>> {
-        Err(raise(key.py(), &Error::not_in_this_version("explain")))
+        self.keyspace.explain(key)?.start(key.py(), &self.loops)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -5,9 +5,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use ringkeep_surface::Error;
-
-use crate::errors::raise;
 use crate::keyspace::Keyspace;
 use crate::scan::Scan;
 
@@ -141,10 +138,10 @@ impl Bucket {
         self.0.clear(false, prefix)?.away(py)
     }
 
-    /// Where a key lives (not in this version).
+    /// Where a key lives, what each of its replicas holds, and what reads would answer now.
     #[pyo3(signature = (key, /))]
     fn explain(&self, key: &Object<'_>) -> PyResult<Py<PyAny>> {
-        Err(raise(key.py(), &Error::not_in_this_version("explain")))
+        self.0.explain(key)?.now(key.py())
     }
 
     fn __getitem__(&self, key: &Object<'_>) -> PyResult<Py<PyAny>> {

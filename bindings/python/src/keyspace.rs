@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use ringkeep_surface::{BucketHandle, Result, ScanHandle};
 
@@ -197,6 +198,15 @@ impl Keyspace {
         let keys: Vec<Bytes> = items.iter().map(|(key, _)| key.clone()).collect();
         let op = self.handle.put_many(items, write_options(options, None)?);
         Ok(Call::new(op, move |py, stored| many::check_stored(py, &keys, stored)))
+    }
+
+    pub(crate) fn explain(&self, key: &Object<'_>) -> PyResult<Call<String, impl Finish<String> + use<>>> {
+        let op = self.handle.explain(bytes_of(key, "key")?);
+        Ok(Call::new(op, |py: Python<'_>, said: String| {
+            static EXPLANATION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            let made = EXPLANATION.import(py, "ringkeep._admin", "_explanation")?.call1((said,))?;
+            Ok(made.unbind())
+        }))
     }
 
     pub(crate) fn scan(

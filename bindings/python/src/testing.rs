@@ -52,6 +52,17 @@ impl TestCluster {
         Ok(())
     }
 
+    #[pyo3(signature = (groups, /))]
+    fn partition(&self, py: Python<'_>, groups: Vec<Vec<i64>>) -> PyResult<()> {
+        let group = |group: Vec<i64>| group.into_iter().map(|i| natural(py, "node", i)).collect();
+        let groups = groups.into_iter().map(group).collect::<PyResult<_>>()?;
+        wait(py, self.cluster.partition(groups))
+    }
+
+    fn heal(&self, py: Python<'_>) -> PyResult<()> {
+        wait(py, self.cluster.heal())
+    }
+
     #[pyo3(signature = (timeout, /))]
     fn settle(&self, py: Python<'_>, timeout: &Bound<'_, PyAny>) -> PyResult<()> {
         match crate::options::timeout(Some(timeout))? {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ringkeep::base::error::{Error, Result};
 use ringkeep::store::{Bucket, Entry, ReadOptions, Receipt, ScanOptions, WriteOptions};
 
+use crate::admin::text;
 use crate::op::{Kind, Op};
 use crate::scan::ScanHandle;
 use crate::store::Inner;
@@ -99,6 +100,16 @@ impl BucketHandle {
             Ok(bucket) => Op::new(&self.inner.scope, Kind::Write, async move {
                 Ok(bucket.put_many(items).options(options).await)
             }),
+            Err(error) => Op::ready(Err(error)),
+        }
+    }
+
+    /// Where a key lives and what its replicas hold, as the JSON of the command `explain`.
+    pub fn explain(&self, key: Bytes) -> Op<String> {
+        match self.bucket() {
+            Ok(bucket) => {
+                Op::new(&self.inner.scope, Kind::Read, async move { text(&bucket.explain(key).await?) })
+            }
             Err(error) => Op::ready(Err(error)),
         }
     }

@@ -89,14 +89,17 @@ impl ClusterHandle {
         })
     }
 
-    /// Cuts the network between groups of nodes.
-    pub fn partition(&self, _groups: &[Vec<usize>]) -> Op<()> {
-        Op::ready(Err(Error::not_in_this_version("partition")))
+    /// Cuts the network between groups of nodes, given by index; nodes that no group names form one more together.
+    pub fn partition(&self, groups: Vec<Vec<usize>>) -> Op<()> {
+        self.op(move |inner| async move { inner.cluster()?.partition(&groups) })
     }
 
     /// Mends the network.
     pub fn heal(&self) -> Op<()> {
-        Op::ready(Err(Error::not_in_this_version("heal")))
+        self.op(|inner| async move {
+            inner.cluster()?.heal();
+            Ok(())
+        })
     }
 
     /// Ends when nothing is left to repair.

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::error::{Error, ErrorKind, Result};
+#[cfg(feature = "testing")]
+use super::standstill::Standstill;
 
 /// A future on the heap, as driver traits return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -94,6 +96,8 @@ struct Inner {
     tracker: TaskTracker,
     stop: CancellationToken,
     boot: String,
+    #[cfg(feature = "testing")]
+    standstill: Option<Standstill>,
 }
 
 impl fmt::Debug for Inner {
@@ -127,6 +131,8 @@ impl Env {
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
             boot,
+            #[cfg(feature = "testing")]
+            standstill: None,
         });
         Self { wall, inner }
     }
@@ -141,6 +147,15 @@ impl Env {
     #[must_use]
     pub fn wall(&self) -> &Arc<dyn WallClock> {
         &self.wall
+    }
+
+    /// This environment, whose tasks stand still whenever the process does. To be called before it is cloned.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn with_standstill(mut self, standstill: Standstill) -> Self {
+        let inner = Arc::get_mut(&mut self.inner).expect("nobody else has the environment yet");
+        inner.standstill = Some(standstill);
+        self
     }
 
     /// The wall clock in Unix milliseconds.
@@ -186,6 +201,15 @@ impl Env {
     /// Starts a task that ends by itself or is dropped at its next await when the environment stops.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.inner.stop.clone();
+        #[cfg(feature = "testing")]
+        if let Some(standstill) = &self.inner.standstill {
+            let task = standstill.hold(task);
+            let task = async move {
+                let _ended = stop.run_until_cancelled_owned(task).await;
+            };
+            self.inner.tracker.spawn_on(task, &self.inner.handle);
+            return;
+        }
         self.inner.tracker.spawn_on(
             async move {
                 let _ended = stop.run_until_cancelled_owned(task).await;
@@ -216,6 +240,11 @@ impl Env {
     #[must_use]
     pub fn stopped(&self) -> bool {
         self.inner.stop.is_cancelled()
+    }
+
+    /// Waits until `stop` is called.
+    pub async fn stopping(&self) {
+        self.inner.stop.cancelled().await;
     }
 
     /// Waits until every task has ended after `stop`.

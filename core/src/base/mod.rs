@@ -6,8 +6,12 @@ pub mod error;
 pub mod events;
 pub mod hlc;
 pub mod ids;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod refusals;
 pub mod settings;
+#[cfg(feature = "testing")]
+pub mod standstill;
 pub mod trusted;
 
 pub use env::{Deadline, Env};

@@ -10,6 +10,8 @@ use smallvec::SmallVec;
 use super::encoding;
 use super::version::Clock;
 use crate::base::Dot;
+#[cfg(feature = "planted")]
+use crate::base::planted::{self, Bug};
 
 /// What a write stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -99,6 +101,10 @@ impl Record {
                 (Some(a), Some(b)) if a.dot < b.dot => (left.next(), &other.clock),
                 (Some(_), None) => (left.next(), &other.clock),
                 (_, Some(_)) => (right.next(), &self.clock),
+                #[cfg(feature = "planted")]
+                (None, None) if planted::is(Bug::MergeDropsSibling) => {
+                    return Self { clock, siblings: siblings.pop().into_iter().collect() };
+                }
                 (None, None) => return Self { clock, siblings },
             };
             siblings.extend(kept.filter(|sibling| !rival.covers(sibling.dot)).cloned());

@@ -1,4 +1,4 @@
-//! Members by number: where each is reached, and which of them failed so lately that others are asked first.
+//! Members by number: where each is reached, and which of them others should be asked before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
+use super::circuit::Circuit;
 use super::pool::Pool;
 use crate::base::env::{Deadline, Env};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::NodeNumber;
 use crate::wire::{Done, Request, Response};
 
-/// How long a member that could not be reached is asked last. Short: a restarted one is tried again soon.
-const AVOID: Duration = Duration::from_millis(500);
+/// The wait before others are asked too where nothing is known of a member.
+const HEDGE: Duration = Duration::from_millis(20);
 
 /// What a request to a member showed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,16 +35,23 @@ pub type Observer = Box<dyn Fn(NodeNumber, Sight, Option<&Error>) + Send + Sync>
 pub struct Peers {
     env: Env,
     pool: Arc<Pool>,
-    addresses: RwLock<BTreeMap<NodeNumber, Arc<str>>>,
-    avoided: Arc<RwLock<BTreeMap<NodeNumber, Deadline>>>,
+    members: RwLock<BTreeMap<NodeNumber, Member>>,
+    origin: tokio::time::Instant,
     down: RwLock<BTreeSet<NodeNumber>>,
     observer: Arc<OnceLock<Observer>>,
+}
+
+/// One member.
+#[derive(Clone, Debug)]
+struct Member {
+    address: Arc<str>,
+    circuit: Arc<Circuit>,
 }
 
 impl fmt::Debug for Peers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peers")
-            .field("addresses", &self.addresses)
+            .field("members", &self.members)
             .field("down", &self.down)
             .finish_non_exhaustive()
     }
@@ -53,11 +61,12 @@ impl Peers {
     /// Nobody yet.
     #[must_use]
     pub fn new(env: Env, pool: Arc<Pool>) -> Self {
+        let origin = env.now();
         Self {
             env,
             pool,
-            addresses: RwLock::default(),
-            avoided: Arc::default(),
+            members: RwLock::default(),
+            origin,
             down: RwLock::default(),
             observer: Arc::default(),
         }
@@ -77,23 +86,25 @@ impl Peers {
 
     /// Says where a member is reached.
     pub fn locate(&self, node: NodeNumber, address: &str) {
-        let known = self.addresses.read().get(&node).is_some_and(|known| **known == *address);
+        let known = self.members.read().get(&node).is_some_and(|known| *known.address == *address);
         if !known && !address.is_empty() {
-            self.addresses.write().insert(node, address.into());
-            self.avoided.write().remove(&node);
+            // Elsewhere it is tried anew, whatever it was like before.
+            let member = Member { address: address.into(), circuit: Arc::default() };
+            self.members.write().insert(node, member);
         }
     }
 
     /// Where a member is reached, if that is known.
     #[must_use]
     pub fn address(&self, node: NodeNumber) -> Option<Arc<str>> {
-        self.addresses.read().get(&node).cloned()
+        self.members.read().get(&node).map(|member| Arc::clone(&member.address))
     }
 
     /// All known addresses.
     #[must_use]
     pub fn addresses(&self) -> Vec<(NodeNumber, Arc<str>)> {
-        self.addresses.read().iter().map(|(node, address)| (*node, Arc::clone(address))).collect()
+        let members = self.members.read();
+        members.iter().map(|(node, member)| (*node, Arc::clone(&member.address))).collect()
     }
 
     /// Says which members count as down: this node and enough others suspect them.
@@ -113,16 +124,27 @@ impl Peers {
         !self.is_down(node) && !self.avoided(node)
     }
 
-    /// Whether a member failed lately and others should be asked first.
+    /// Whether a member failed lately, or has been silent unusually long, and others should be asked first.
     #[must_use]
     pub fn avoided(&self, node: NodeNumber) -> bool {
-        let avoided = self.avoided.read();
-        !avoided.is_empty() && avoided.get(&node).is_some_and(|until| !until.passed())
+        self.members.read().get(&node).is_some_and(|member| member.circuit.is_open(self.nanos()))
+    }
+
+    /// How long these members may take to answer before others are asked too: what the slowest of them usually takes.
+    #[must_use]
+    pub fn hedge(&self, nodes: &[NodeNumber]) -> Duration {
+        let members = self.members.read();
+        let usual = nodes.iter().filter_map(|node| members.get(node)).map(|member| member.circuit.hedge());
+        usual.max().unwrap_or(HEDGE)
+    }
+
+    fn nanos(&self) -> u64 {
+        u64::try_from(self.env.now().saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Sends a request to a member; `done` runs once. A member that turns out to be another one is an error.
     pub fn submit(&self, node: NodeNumber, request: Request, deadline: Deadline, done: Done) {
-        let Some(address) = self.address(node) else {
+        let Some(Member { address, circuit }) = self.members.read().get(&node).cloned() else {
             return done(Err(Error::new(ErrorKind::Io, format!("the address of n{node} is not known"))));
         };
         let check = move |hello: &crate::wire::Hello| match hello.number {
@@ -130,8 +152,10 @@ impl Peers {
             Some(number) => Err(refused(format!("at its address n{number} answers"))),
             None => Err(refused("at its address no member answers".to_owned())),
         };
-        let avoided = Arc::clone(&self.avoided);
-        let env = self.env.clone();
+        let (env, origin, began) = (self.env.clone(), self.origin, self.nanos());
+        circuit.begin(began);
+        // What a control message takes says more of what it asks than of the member.
+        let sent = if matches!(request, Request::Control(_)) { None } else { Some(began) };
         let observer = Arc::clone(&self.observer);
         let tell = move |sight, error: Option<&Error>| {
             if let Some(observer) = observer.get() {
@@ -139,13 +163,16 @@ impl Peers {
             }
         };
         let watch: Done = Box::new(move |result: Result<Response>| {
-            if let Err(error) = &result {
-                if error.kind() != ErrorKind::Overloaded {
-                    avoided.write().insert(node, env.deadline(AVOID));
+            let passed = env.now().saturating_duration_since(origin);
+            let now = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
+            match &result {
+                Err(error) if error.kind() == ErrorKind::Overloaded => circuit.withdrawn(),
+                Err(error) => {
+                    circuit.failed(now);
                     tell(if error.is_refused() { Sight::Refused } else { Sight::Unanswered }, Some(error));
                 }
-            } else if !avoided.read().is_empty() && avoided.write().remove(&node).is_some() {
-                tell(Sight::Answered, None);
+                Ok(_) if circuit.answered(now, sent) => tell(Sight::Answered, None),
+                Ok(_) => {}
             }
             done(result);
         });

@@ -85,8 +85,11 @@ impl Pool {
             Ok(connection) => match check(connection.hello()) {
                 Ok(()) => connection.submit(&request, deadline, done),
                 Err(error) => {
-                    // It may have become another since it was dialed: the next request dials anew.
-                    connection.close();
+                    // It may have become a member since it was dialed: the next request dials anew. One that is another
+                    // member stays that, and the connection serves whoever means it.
+                    if connection.hello().number.is_none() {
+                        connection.close();
+                    }
                     done(Err(error));
                 }
             },

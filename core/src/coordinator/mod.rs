@@ -1,6 +1,8 @@
 //! Floor 4: what an owner does with a request of a client. It reads or mints locally, asks the other owners, counts their
 //! answers with a pure tally, and answers when the level is met. Who is no owner forwards instead (the node decides).
 
+pub mod available;
+pub mod explain;
 mod get;
 mod put;
 pub mod quorum;
@@ -15,7 +17,7 @@ use crate::base::env::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{BucketId, NodeNumber, PartitionId};
 use crate::client::{Caller, Peers, TopologySource};
-use crate::replica::{CopyId, Holder, Lease, Missed, Replica};
+use crate::replica::{CopyId, Hints, Holder, Lease, Replica};
 use crate::ring::preference::Nodes;
 use crate::ring::{BucketSpec, Level, Topology};
 use crate::storage::{Engine, Lsn};
@@ -29,7 +31,7 @@ pub struct Coordinator {
     replica: Arc<Replica>,
     peers: Arc<Peers>,
     source: Arc<dyn TopologySource>,
-    missed: Arc<Missed>,
+    hints: Arc<Hints>,
     lease: Arc<Lease>,
     peer_timeout: Duration,
     clock_skew_max_ms: u64,
@@ -47,7 +49,7 @@ pub struct Parts {
     /// The topology.
     pub source: Arc<dyn TopologySource>,
     /// Where unconfirmed writes are noted.
-    pub missed: Arc<Missed>,
+    pub hints: Arc<Hints>,
     /// The lease of the node's clock.
     pub lease: Arc<Lease>,
     /// The longest wait for one peer.
@@ -86,8 +88,8 @@ impl Coordinator {
     /// A coordinator.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { env, replica, peers, source, missed, lease, peer_timeout, clock_skew_max_ms } = parts;
-        Self { env, replica, peers, source, missed, lease, peer_timeout, clock_skew_max_ms }
+        let Parts { env, replica, peers, source, hints, lease, peer_timeout, clock_skew_max_ms } = parts;
+        Self { env, replica, peers, source, hints, lease, peer_timeout, clock_skew_max_ms }
     }
 
     /// As what this node may coordinate a key: as an owner, or a sloppy request as a fallback; none: not at all.

@@ -1,8 +1,9 @@
 //! Coordinating a write: mint locally, send the record to the other owners at once, answer when enough have stored it.
-//! What stays unconfirmed is noted for the exchange of that copy, whether or not the caller still waits.
+//! An owner that does not confirm is owed the key, whether or not the caller still waits.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
@@ -12,12 +13,14 @@ use super::tally::{Progress, Tally};
 use super::{Asking, Coordinator, Place};
 use crate::base::env::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::ids::{Dot, NodeNumber, Time};
+use crate::base::ids::{BucketId, Dot, NodeNumber, Time};
+#[cfg(feature = "planted")]
+use crate::base::planted::{self, Bug};
 use crate::base::settings::Durability;
 use crate::causality::Payload;
 use crate::causality::blind::remint;
 use crate::client::{WriteRequest, Written};
-use crate::replica::{Basis, CopyId, Holder, Mint, Minted, Missed, Refusal};
+use crate::replica::{Basis, CopyId, Hints, Holder, Mint, Minted};
 use crate::ring::Resolver;
 use crate::ring::preference::Nodes;
 use crate::wire::{Change, Expiry, Request, Response};
@@ -144,8 +147,7 @@ impl Coordinator {
             }
             match self.replica.mint(mint) {
                 Ok(minted) => return Ok(minted),
-                Err(Refusal::Error(error)) => return Err(error),
-                Err(Refusal::Lease(needed)) => Box::pin(self.lease.extend(needed)).await?,
+                Err(refusal) => Box::pin(self.lease.extend(refusal.lease()?)).await?,
             }
         }
     }
@@ -173,12 +175,14 @@ impl Coordinator {
         let apply = Request::Apply {
             route: place.route(),
             key: request.key.clone(),
-            captured: self.replica.now(),
+            captured: minted.captured,
             record: minted.record.clone(),
         };
         let round = Arc::new(Round {
-            missed: Arc::clone(&self.missed),
+            hints: Arc::clone(&self.hints),
             copy: place.copy,
+            bucket: place.bucket,
+            key: request.key.clone(),
             owners: place.owners.clone(),
             asking: self.ask_replicas(apply, request.deadline),
             state: Mutex::new(RoundState { tally, winners: Winners::new(), finish: Some(sender) }),
@@ -217,10 +221,11 @@ impl Coordinator {
         for (node, _) in winners.iter().filter(|(_, dot)| *dot > minted.dot) {
             let fetch = Request::Fetch { route, key: request.key.clone(), full: true };
             let deadline = self.peer_deadline(request.deadline);
+            let asked = self.replica.now();
             let reply = self.peers.call(*node, fetch, deadline).await;
             match reply.and_then(Response::into_result) {
                 Ok(Response::Record { record: Some(record), .. }) => {
-                    self.merge_here(place.copy, request, &record).await?;
+                    self.merge_here(place.copy, request, &record, asked).await?;
                 }
                 Ok(_) => {}
                 Err(error) => return Err(error.maybe_applied_if(true)),
@@ -229,12 +234,20 @@ impl Coordinator {
         Ok(())
     }
 
-    async fn merge_here(&self, copy: CopyId, request: &WriteRequest, record: &bytes::Bytes) -> Result<()> {
+    async fn merge_here(
+        &self,
+        copy: CopyId,
+        request: &WriteRequest,
+        record: &Bytes,
+        asked: Time,
+    ) -> Result<()> {
         loop {
-            match self.replica.merge(copy, request.bucket, &request.key, record) {
+            match self.replica.merge(copy, request.bucket, &request.key, record, asked) {
                 Ok(_) => return Ok(()),
-                Err(Refusal::Error(error)) => return Err(error.maybe_applied_if(true)),
-                Err(Refusal::Lease(needed)) => Box::pin(self.lease.extend(needed)).await?,
+                Err(refusal) => {
+                    let needed = refusal.lease().map_err(|error| error.maybe_applied_if(true))?;
+                    Box::pin(self.lease.extend(needed)).await?;
+                }
             }
         }
     }
@@ -242,8 +255,10 @@ impl Coordinator {
 
 /// One record on its way to the owners. Outlives the caller: late failures are still noted.
 struct Round {
-    missed: Arc<Missed>,
+    hints: Arc<Hints>,
     copy: CopyId,
+    bucket: BucketId,
+    key: Bytes,
     owners: Nodes,
     asking: Asking,
     state: Mutex<RoundState>,
@@ -260,6 +275,8 @@ impl Round {
         let mut state = self.state.lock();
         state.winners.push((me, dot));
         let progress = state.tally.answered(me);
+        #[cfg(feature = "planted")]
+        let progress = if planted::is(Bug::AckBeforeQuorum) { Progress::Done } else { progress };
         state.advance(progress);
     }
 
@@ -271,11 +288,15 @@ impl Round {
     /// Notes what an owner may lack. A fallback's copy is itself the debt: its drain brings it to every owner.
     fn owe(&self, node: NodeNumber) {
         if self.copy.holder == Holder::Owner && self.owners.contains(&node) {
-            self.missed.note(node, self.copy.partition);
+            self.hints.note(node, self.copy.partition, self.bucket, &self.key);
         }
     }
 
     fn take(self: &Arc<Self>, node: NodeNumber, reply: Result<Response>) {
+        let reply = reply.and_then(Response::into_result);
+        if !matches!(reply, Ok(Response::Applied { .. })) {
+            self.owe(node);
+        }
         // Outside the lock: a node without an address fails before `send` returns.
         for fallback in self.count(node, reply) {
             self.send(fallback);
@@ -285,19 +306,15 @@ impl Round {
     /// Counts a reply, and gives the fallbacks to ask in the place of a replica that failed.
     fn count(&self, owner: NodeNumber, reply: Result<Response>) -> Nodes {
         let mut state = self.state.lock();
-        let progress = match reply.and_then(Response::into_result) {
+        let progress = match reply {
             Ok(Response::Applied { winner, .. }) => {
                 if state.finish.is_some() {
                     state.winners.push((owner, winner));
                 }
                 state.tally.answered(owner)
             }
-            Ok(other) => {
-                self.owe(owner);
-                state.tally.failed(owner, refusal(&other), false)
-            }
+            Ok(other) => state.tally.failed(owner, refusal(&other), false),
             Err(error) => {
-                self.owe(owner);
                 if error.kind() == ErrorKind::StorageFull {
                     state.tally.refused_for_space(owner);
                 }
@@ -336,6 +353,7 @@ pub(super) fn refusal(response: &Response) -> String {
     match response {
         Response::StaleEpoch { epoch } => format!("it is at epoch {epoch}, this node is behind"),
         Response::NotOwner { epoch } => format!("it is no owner at its epoch {epoch}"),
+        Response::StaleRecord { .. } => "by its clock the record was captured too long ago".to_owned(),
         other => format!("it answered with {:?}", other.kind()),
     }
 }

@@ -10,7 +10,10 @@ use crate::base::env::{BoxFuture, Deadline, Env};
 use crate::base::error::Result;
 use crate::base::ids::{Epoch, Time};
 use crate::base::settings::Settings;
-use crate::client::{ReadRequest, Routed, ScanRequest, ScannedPage, TopologySource, WriteRequest, Written};
+use crate::client::{
+    EventsPage, EventsRequest, ExplainRequest, Explanation, ReadRequest, Routed, ScanRequest, ScannedPage,
+    TopologySource, WriteRequest, Written,
+};
 use crate::membership::chain::Change;
 use crate::replica::Holder;
 use crate::ring::{BucketSpec, Topology};
@@ -83,6 +86,21 @@ impl Backend for NodeCore {
         })
     }
 
+    fn explain(self: Arc<Self>, request: ExplainRequest) -> BoxFuture<'static, Result<Explanation>> {
+        Box::pin(async move {
+            let _passage = self.gate.enter()?;
+            self.explain_now(&request).await
+        })
+    }
+
+    fn events(self: Arc<Self>, request: EventsRequest) -> BoxFuture<'static, Result<EventsPage>> {
+        Box::pin(async move {
+            // No passage beyond the check: a close ends this wait instead of waiting for it.
+            drop(self.gate.enter()?);
+            self.events_page(&request).await
+        })
+    }
+
     fn metrics(&self) -> Vec<(String, f64)> {
         self.metrics_now()
     }
@@ -96,6 +114,8 @@ impl Backend for NodeCore {
             let _drained = self.env.deadline(timeout).limit(self.gate.empty()).await;
             self.peers.pool().close();
             self.env.stop();
+            // What cannot be stored is owed all the same: the next start compares whole copies.
+            let _stored = self.hints.store();
             self.engine.close()
         })
     }
@@ -114,7 +134,7 @@ impl NodeCore {
         request: &ReadRequest,
         from_member: bool,
     ) -> Result<(Option<Bytes>, Time)> {
-        let Serving { coordinator, replica } = self.serving()?;
+        let Serving { coordinator, replica, .. } = self.serving()?;
         let holder = coordinator.holds(request.bucket, &request.key, request.sloppy)?;
         if coordinates(holder, from_member) {
             return coordinator.get(request).await;
@@ -136,7 +156,7 @@ impl NodeCore {
             // The first write fixes the owners: a member that joins later owns nothing until partitions can move.
             Box::pin(self.propose(&Change::Seal, request.deadline)).await?;
         }
-        let Serving { coordinator, replica } = serving;
+        let Serving { coordinator, replica, .. } = serving;
         let holder = coordinator.holds(request.bucket, &request.key, request.sloppy)?;
         let clock = self.check_clock();
         if coordinates(holder, from_member) && clock.is_ok() {

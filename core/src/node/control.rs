@@ -33,6 +33,7 @@ impl NodeCore {
             Kind::Gossip(gossip) => self.answer_gossip(gossip, hello),
             Kind::GossipDelta(delta) => self.answer_gossip_delta(delta),
             Kind::Status(_) => Ok(Kind::StatusReply(self.status_reply())),
+            Kind::Inspect(_) | Kind::Explain(_) | Kind::FetchEvents(_) => self.answer_inquiry(kind).await,
             _ => Err(Error::invalid("a reply where a request was expected")),
         };
         Ok(control::encode(reply.unwrap_or_else(|error| Kind::Error((&error).into()))))
@@ -150,6 +151,7 @@ impl NodeCore {
         });
         proto::StatusReply {
             health: status.health,
+            available: status.available,
             epoch: topology.as_ref().map(|topology| topology.epoch.into()),
             partitions: status.partitions,
             partitions_available: status.partitions_available,

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::NodeCore;
 use crate::base::env::{BoxFuture, Deadline, Env};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::events::{EventKind, Events};
 use crate::base::ids::{Epoch, NodeNumber};
 use crate::client::{Peers, TopologySource};
 use crate::membership::Members;
@@ -29,6 +30,7 @@ pub(super) struct NodeTopology {
     env: Env,
     engine: Arc<dyn Engine>,
     peers: Arc<Peers>,
+    events: Arc<Events>,
     current: watch::Sender<Option<Arc<Topology>>>,
     /// The members as this node sees them, once it is one itself.
     members: Mutex<Option<Members>>,
@@ -53,12 +55,14 @@ impl NodeTopology {
         env: Env,
         engine: Arc<dyn Engine>,
         peers: Arc<Peers>,
+        events: Arc<Events>,
         stored: Option<Topology>,
     ) -> Arc<Self> {
         Arc::new(Self {
             env,
             engine,
             peers,
+            events,
             current: watch::Sender::new(stored.map(Arc::new)),
             members: Mutex::default(),
             disbelieved: Mutex::default(),
@@ -89,14 +93,23 @@ impl NodeTopology {
         batch.put(meta_key(TOPOLOGY), encode_topology(&topology));
         let lsn = self.engine.apply(batch)?;
         self.engine.synced(lsn).await?;
-        self.current.send_if_modified(|current| {
-            let newer = current.as_ref().is_none_or(|current| current.epoch < topology.epoch);
-            if newer {
-                *current = Some(Arc::new(topology));
-            }
-            newer
-        });
+        let before = self.current.send_replace(Some(Arc::new(topology)));
+        self.publish_change(before.as_deref());
         Ok(())
+    }
+
+    /// Says what a topology that has just been confirmed changes.
+    fn publish_change(&self, before: Option<&Topology>) {
+        let Some(topology) = self.current() else { return };
+        let now = self.env.unix_ms();
+        for (number, member) in &topology.members {
+            if before.is_none_or(|before| !before.members.contains_key(number)) {
+                self.events.publish(now, EventKind::MemberJoined, Some(*number), member.id.clone());
+            }
+        }
+        let (members, buckets) = (topology.members.len(), topology.buckets.len());
+        let detail = format!("epoch {}: {members} members, {buckets} buckets", topology.epoch);
+        self.events.publish(now, EventKind::TopologyChanged, None, detail);
     }
 
     pub(super) fn sealed(&self) -> bool {

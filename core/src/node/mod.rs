@@ -7,6 +7,7 @@ mod clocks;
 mod control;
 mod gossip;
 mod identity;
+mod inquiry;
 mod joining;
 mod known;
 mod membership;
@@ -32,7 +33,8 @@ use crate::base::trusted::TrustedClock;
 use crate::client::{Peers, Router, TopologySource};
 use crate::coordinator::Coordinator;
 use crate::membership::{Clocks, Founders};
-use crate::replica::{Lease, Missed, Replica};
+use crate::repair::Settle;
+use crate::replica::{Hints, Lease, Replica};
 use crate::ring::Topology;
 use crate::storage::Engine;
 use crate::store::Store;
@@ -80,6 +82,12 @@ impl Node {
     #[must_use]
     pub fn open_with(parts: NodeParts) -> BoxFuture<'static, Result<Self>> {
         Box::pin(async move { open::open_with(parts).await.map_err(|error| error.during("open")) })
+    }
+
+    /// The engine that settings ask for, for a node that is then opened over other parts of its own.
+    #[cfg(feature = "testing")]
+    pub(crate) fn engine_of(settings: &Settings, env: &Env) -> Result<Arc<dyn Engine>> {
+        open::engine(settings, env)
     }
 
     /// The stable id.
@@ -138,7 +146,7 @@ pub(crate) struct NodeCore {
     topology: Arc<NodeTopology>,
     peers: Arc<Peers>,
     router: Router,
-    missed: Arc<Missed>,
+    hints: Arc<Hints>,
     events: Arc<Events>,
     refusals: Arc<Refusals>,
     serving: OnceLock<Serving>,
@@ -166,6 +174,7 @@ pub(crate) struct NodeCore {
 struct Serving {
     replica: Arc<Replica>,
     coordinator: Coordinator,
+    settle: Arc<Settle>,
 }
 
 impl std::fmt::Debug for NodeCore {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::NodeCore;
 use crate::base::NodeNumber;
 use crate::client::TopologySource;
+use crate::coordinator::available::partitions_available;
 use crate::membership::Standing;
 use crate::ring::Topology;
 use crate::store::{MemberInfo, Status};
@@ -17,7 +18,7 @@ impl NodeCore {
             let recovering = replica.copies().all().iter().filter(|(_, copy)| copy.recovering).count();
             recovering + replica.fallbacks().all().len()
         });
-        copies + self.missed.len()
+        copies + usize::try_from(self.hints.len()).unwrap_or(usize::MAX)
     }
 
     /// The fallback copies that this node holds: how many, their bytes, and how many it has drained.
@@ -32,6 +33,7 @@ impl NodeCore {
         let Some(topology) = self.topology.current() else {
             return Status {
                 health: "unavailable".to_owned(),
+                available: false,
                 epoch: 0,
                 partitions: 0,
                 partitions_available: 0,
@@ -42,17 +44,16 @@ impl NodeCore {
         };
         let members: Vec<MemberInfo> =
             topology.members.keys().map(|number| self.member_info(&topology, *number)).collect();
-        let reachable = |number: &_| {
-            members
-                .iter()
-                .any(|member| member.number == *number && matches!(member.state.as_str(), "up" | "suspect"))
-        };
-        let available = self.available(&topology, reachable);
+        let reachable = members.iter().filter(|member| matches!(member.state.as_str(), "up" | "suspect"));
+        let reachable: Vec<_> = reachable.map(|member| NodeNumber(member.number)).collect();
+        let me = self.serving.get().map(|serving| serving.replica.number()).unwrap_or_default();
+        let partitions_available = partitions_available(&topology, me, &reachable);
+        let available = partitions_available == topology.partitions;
         let all_up = members.iter().all(|member| member.state == "up");
-        let health = match (all_up, available == topology.partitions) {
-            (true, true) => "healthy",
+        let health = match (all_up, available) {
+            (true, _) => "healthy",
             (false, true) => "degraded",
-            (_, false) => "unavailable",
+            (false, false) => "unavailable",
         };
         let mut notes = Vec::new();
         for member in members.iter().filter(|member| member.owns == 0.0) {
@@ -63,24 +64,14 @@ impl NodeCore {
         }
         Status {
             health: health.to_owned(),
+            available,
             epoch: topology.epoch.number,
             partitions: topology.partitions,
-            partitions_available: available,
+            partitions_available,
             partitions_moving: 0,
             members,
             notes,
         }
-    }
-
-    fn available(&self, topology: &Topology, reachable: impl Fn(&u32) -> bool) -> u32 {
-        let Some(bucket) = topology.buckets.values().next() else { return 0 };
-        let quorum_of = |partition| {
-            let owners = topology.owners(partition, &bucket.n);
-            let there = owners.iter().filter(|node| reachable(&node.0)).count();
-            there >= crate::ring::majority(owners.len())
-        };
-        u32::try_from(topology.partition_ids().filter(|partition| quorum_of(*partition)).count())
-            .unwrap_or(u32::MAX)
     }
 
     pub(super) fn metrics_now(&self) -> Vec<(String, f64)> {
@@ -104,6 +95,8 @@ impl NodeCore {
             ("clock_lead_ms".to_owned(), gauge(self.lead_ms.load(Ordering::Relaxed))),
             ("events".to_owned(), gauge(self.events.last())),
         ];
+        metrics
+            .extend(self.repair_metrics().into_iter().map(|(name, value)| (name.to_owned(), gauge(value))));
         let refused = self.refusals.counts();
         metrics.extend(refused.into_iter().map(|(what, count)| (format!("refused_{what}"), gauge(count))));
         metrics
@@ -111,7 +104,22 @@ impl NodeCore {
 }
 
 impl NodeCore {
-    fn state_of(&self, number: NodeNumber, me: bool) -> &'static str {
+    fn repair_metrics(&self) -> [(&'static str, u64); 8] {
+        let owed = self.hints.stats();
+        let exchanged = self.serving.get().map(|serving| serving.settle.exchanged()).unwrap_or_default();
+        [
+            ("hints_owed", owed.keys),
+            ("hints_bytes", owed.bytes),
+            ("hints_delivered", owed.delivered),
+            ("hints_collapsed", owed.collapsed),
+            ("partitions_owed", owed.partitions),
+            ("exchange_compared", exchanged.compared),
+            ("exchange_pulled", exchanged.pulled),
+            ("exchange_pushed", exchanged.pushed),
+        ]
+    }
+
+    pub(super) fn state_of(&self, number: NodeNumber, me: bool) -> &'static str {
         if me {
             return "up";
         }
@@ -138,7 +146,7 @@ impl NodeCore {
             location: member.map(|member| member.location.as_str().to_owned()).unwrap_or_default(),
             state: self.state_of(number, me).to_owned(),
             owns: topology.share(number),
-            hints_pending: self.missed.owed_to(number) as u64,
+            hints_pending: self.hints.owed_to(number),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -16,8 +16,8 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{Epoch, Time};
 use crate::base::settings::Settings;
 use crate::client::{
-    Introduce, Peers, Pool, ReadRequest, Router, ScanRequest, ScannedPage, TopologySource, WriteRequest,
-    Written,
+    EventsPage, EventsRequest, ExplainRequest, Explanation, Introduce, Peers, Pool, ReadRequest, Router,
+    ScanRequest, ScannedPage, TopologySource, WriteRequest, Written,
 };
 use crate::ring::{BucketSpec, Location, Topology};
 use crate::store::{Backend, Status, Store};
@@ -181,6 +181,25 @@ impl Backend for ClientCore {
         Box::pin(async move {
             self.open()?;
             self.source.status(deadline).await
+        })
+    }
+
+    fn explain(self: Arc<Self>, request: ExplainRequest) -> BoxFuture<'static, Result<Explanation>> {
+        Box::pin(async move {
+            self.open()?;
+            self.source.explain(&request).await
+        })
+    }
+
+    fn events(self: Arc<Self>, request: EventsRequest) -> BoxFuture<'static, Result<EventsPage>> {
+        Box::pin(async move {
+            self.open()?;
+            let patience = self.settings.timeout();
+            tokio::select! {
+                biased;
+                () = self.env.stopping() => Err(Error::new(ErrorKind::Closed, "the store was closed")),
+                page = self.source.events(&request, patience) => page,
+            }
         })
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::base::env::{BoxFuture, Deadline, Env};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{Epoch, NodeNumber};
-use crate::client::{Peers, TopologySource};
+use crate::client::{EventsPage, EventsRequest, ExplainRequest, Explanation, Peers, TopologySource};
 use crate::ring::{BucketSpec, Topology};
 use crate::store::{MemberInfo, Status};
 use crate::wire::control::proto::change::Change as ChangeKind;
@@ -49,10 +49,19 @@ impl FetchedTopology {
 
     /// Asks one address after the other until one answers.
     async fn ask(&self, kind: &Kind, deadline: Deadline) -> Result<Kind> {
+        self.ask_each(self.addresses(), kind, || deadline).await
+    }
+
+    async fn ask_each(
+        &self,
+        addresses: Vec<String>,
+        kind: &Kind,
+        deadline: impl Fn() -> Deadline + Send + Sync,
+    ) -> Result<Kind> {
         let mut reasons = String::new();
-        for address in self.addresses() {
+        for address in addresses {
             let request = Request::Control(control::encode(kind.clone()));
-            let reply = self.peers.pool().call(&address, request, deadline).await;
+            let reply = self.peers.pool().call(&address, request, deadline()).await;
             match reply.and_then(Response::into_result) {
                 Ok(Response::Control(bytes)) => match control::accept_reply(control::decode(&bytes)?) {
                     Err(error) if error.retryable() => reasons.push_str(&format!("; {address}: {error}")),
@@ -113,6 +122,43 @@ impl FetchedTopology {
         }
     }
 
+    pub(super) async fn explain(&self, request: &ExplainRequest) -> Result<Explanation> {
+        let explain = Kind::Explain(control::proto::Explain {
+            bucket: request.bucket.0,
+            key: request.key.clone(),
+            epoch: self.current().map(|topology| topology.epoch.into()),
+            timeout_ms: u32::try_from(request.deadline.remaining().as_millis()).unwrap_or(u32::MAX),
+        });
+        match self.ask(&explain, request.deadline).await? {
+            Kind::ExplainReply(reply) => reply.try_into(),
+            _ => Err(control::unexpected_reply("a request to explain")),
+        }
+    }
+
+    /// Asks the member that the last page came from, then the others. `patience` is added to the wait for an event.
+    pub(super) async fn events(&self, request: &EventsRequest, patience: Duration) -> Result<EventsPage> {
+        let wait = Duration::from_millis(request.wait_ms.into());
+        let fetch = Kind::FetchEvents(request.into());
+        let mut addresses = self.addresses();
+        if let Some(same) = self.address_of(&request.source) {
+            addresses.retain(|address| *address != same);
+            addresses.insert(0, same);
+        }
+        let reply = self.ask_each(addresses, &fetch, || self.env.deadline(wait + patience)).await?;
+        match reply {
+            Kind::EventsReply(reply) => reply.try_into(),
+            _ => Err(control::unexpected_reply("a request for events")),
+        }
+    }
+
+    /// Where the member is reached whose numbers a page of events carries.
+    fn address_of(&self, source: &str) -> Option<String> {
+        let topology = self.current()?;
+        let (id, _start) = source.rsplit_once('/')?;
+        let address = self.peers.address(topology.member_with_id(id)?.number)?;
+        Some(address.to_string())
+    }
+
     pub(super) async fn status(&self, deadline: Deadline) -> Result<Status> {
         match self.ask(&Kind::Status(control::proto::Status {}), deadline).await? {
             Kind::StatusReply(reply) => Ok(status_of(reply)),
@@ -134,6 +180,7 @@ fn status_of(reply: StatusReply) -> Status {
     });
     Status {
         health: reply.health,
+        available: reply.available,
         epoch: control::epoch(reply.epoch).number,
         partitions: reply.partitions,
         partitions_available: reply.partitions_available,

@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use crate::base::Env;
 use crate::base::error::{Error, Result};
-use crate::base::ids::{BucketId, NodeNumber, PartitionId};
+use crate::base::ids::{BucketId, NodeNumber, PartitionId, Time};
 use crate::causality::encoding;
 use crate::client::{Peers, TopologySource, current};
-use crate::replica::{CopyId, CopySet, Lease, PageQuery, Refusal, Replica};
+use crate::replica::{CopyId, CopySet, Lease, PageQuery, Replica};
 use crate::ring::Topology;
 use crate::wire::{Request, Response, Route};
 
@@ -35,6 +35,15 @@ pub struct Exchanged {
     pub pulled: u64,
     /// Records that were sent there.
     pub pushed: u64,
+}
+
+impl Exchanged {
+    /// Adds what another exchange did.
+    pub fn add(&mut self, other: Self) {
+        self.compared += other.compared;
+        self.pulled += other.pulled;
+        self.pushed += other.pushed;
+    }
 }
 
 /// Compares copies with other owners.
@@ -119,16 +128,12 @@ impl Exchange {
             let topology = current(self.source.as_ref())?;
             let within = |position: &Position| bound.as_ref().is_none_or(|bound| position <= bound);
             for (position, hash) in ours.hashes.iter().filter(|(position, _)| within(position)) {
-                let (bucket, key) = position;
-                let spec = topology.buckets.get(bucket);
+                let spec = topology.buckets.get(&position.0);
                 let owns = spec.is_some_and(|spec| topology.owners(partition, &spec.n).contains(&owner));
                 if !owns || theirs.hashes.get(position) == Some(hash) {
                     continue;
                 }
-                if let Some(record) = self.replica.read(copy, *bucket, key)? {
-                    self.push(&topology, partition, owner, position, record).await?;
-                    sent += 1;
-                }
+                sent += u64::from(self.push(&topology, copy, owner, position, None).await?);
             }
             match bound {
                 Some(bound) => from = Some(bound),
@@ -163,39 +168,52 @@ impl Exchange {
         let route = Route { bucket: *bucket, partition, epoch: topology.epoch, sloppy: false };
         let mut theirs = None;
         if there {
+            let asked = self.replica.now();
             let fetch = Request::Fetch { route, key: key.clone(), full: true };
             let Response::Record { record, .. } = self.call(peer, fetch).await? else {
                 return Err(Error::corrupt("an answer of the wrong kind to a fetch"));
             };
             if let Some(record) = &record {
-                self.merge(partition, *bucket, key, record).await?;
+                self.merge(partition, *bucket, key, record, asked).await?;
                 exchanged.pulled += 1;
             }
             theirs = record;
         }
-        let Some(ours) = self.replica.read(partition, *bucket, key)? else { return Ok(()) };
-        if theirs.as_ref() == Some(&ours) {
-            return Ok(());
+        if self.push(topology, partition.into(), peer, position, theirs.as_ref()).await? {
+            exchanged.pushed += 1;
         }
-        self.push(topology, partition, peer, position, ours).await?;
-        exchanged.pushed += 1;
         Ok(())
     }
 
-    /// Sends a record to an owner, which merges it.
+    /// Sends what a copy holds of a key to an owner, which merges it; nothing if that is what the owner has. Says whether
+    /// it was sent.
     async fn push(
         &self,
         topology: &Topology,
-        partition: PartitionId,
+        copy: CopyId,
         peer: NodeNumber,
         (bucket, key): &Position,
-        record: Bytes,
-    ) -> Result<()> {
-        let route = Route { bucket: *bucket, partition, epoch: topology.epoch, sloppy: false };
-        let apply = Request::Apply { route, key: key.clone(), captured: self.replica.now(), record };
-        match self.call(peer, apply).await? {
-            Response::Applied { .. } => Ok(()),
-            _ => Err(Error::corrupt("an answer of the wrong kind to a record")),
+        theirs: Option<&Bytes>,
+    ) -> Result<bool> {
+        let route =
+            Route { bucket: *bucket, partition: copy.partition, epoch: topology.epoch, sloppy: false };
+        let mut heard = Time::default();
+        loop {
+            // Read before each sending: what is sent is as old as its capture says.
+            let captured = self.replica.now().max(heard);
+            let Some(ours) = self.replica.read(copy, *bucket, key)? else { return Ok(false) };
+            if theirs == Some(&ours) {
+                return Ok(false);
+            }
+            let apply = Request::Apply { route, key: key.clone(), captured, record: ours };
+            match self.call(peer, apply).await? {
+                Response::Applied { .. } => return Ok(true),
+                Response::StaleRecord { now } if now > heard => {
+                    self.replica.absorb(now);
+                    heard = now;
+                }
+                _ => return Err(Error::corrupt("an answer of the wrong kind to a record")),
+            }
         }
     }
 
@@ -205,12 +223,12 @@ impl Exchange {
         bucket: BucketId,
         key: &[u8],
         record: &Bytes,
+        asked: Time,
     ) -> Result<()> {
         loop {
-            match self.replica.merge(partition, bucket, key, record) {
+            match self.replica.merge(partition, bucket, key, record, asked) {
                 Ok(_) => return Ok(()),
-                Err(Refusal::Error(error)) => return Err(error),
-                Err(Refusal::Lease(needed)) => self.lease.extend(needed).await?,
+                Err(refusal) => self.lease.extend(refusal.lease()?).await?,
             }
         }
     }

@@ -13,6 +13,8 @@ use crate::base::env::Env;
 use crate::base::error::Result;
 use crate::base::hlc::Hlc;
 use crate::base::ids::{Actor, BucketId, CopyNumber, Dot, NodeNumber, PartitionId, Time};
+#[cfg(feature = "planted")]
+use crate::base::planted::{self, Bug};
 use crate::base::settings::Settings;
 use crate::causality::encoding::{self, decode, encode};
 use crate::causality::{self, Record};
@@ -23,7 +25,7 @@ use crate::storage::key::data_key;
 /// Locks per node: enough that two of sixty-four writers seldom meet, few enough to stay in cache.
 const STRIPES: usize = 256;
 
-/// What a record may grow to.
+/// What a record may grow to, how old it may arrive, and whose clock is believed.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Live siblings and bytes.
@@ -32,6 +34,10 @@ pub struct Limits {
     pub clock_entries_max: usize,
     /// Bytes of all fallback copies.
     pub fallback_bytes_max: u64,
+    /// How long ago a record that is merged may have been captured.
+    pub record_life_ms: u64,
+    /// How far ahead a peer's clock may be to raise this node's.
+    pub clock_skew_max_ms: u64,
 }
 
 impl Limits {
@@ -45,6 +51,8 @@ impl Limits {
             },
             clock_entries_max: settings.clock_entries_max as usize,
             fallback_bytes_max: settings.fallback_bytes_max,
+            record_life_ms: settings.record_life_ms,
+            clock_skew_max_ms: settings.clock_skew_max_ms,
         }
     }
 }
@@ -141,9 +149,18 @@ impl Replica {
         self.hlc.read(self.env.unix_ms())
     }
 
+    /// Takes the clock that a peer told, if it is believed: a slow clock does not stay behind.
+    pub fn absorb(&self, heard: Time) {
+        self.hlc.absorb_believable(heard, self.env.unix_ms(), self.limits.clock_skew_max_ms);
+    }
+
     /// Whether a copy counts in read quorums. One that was never started has nothing to forget.
     #[must_use]
     pub fn counts(&self, copy: impl Into<CopyId>) -> bool {
+        #[cfg(feature = "planted")]
+        if planted::is(Bug::ForgetfulCopyCounts) {
+            return true;
+        }
         self.state(copy.into()).is_none_or(|copy| !copy.recovering)
     }
 
@@ -194,30 +211,37 @@ impl Replica {
             Some(bytes) => decode(bytes)?,
             None => Record::default(),
         };
-        let now_ms = self.env.unix_ms();
+        let (now_ms, captured) = (self.env.unix_ms(), self.now());
         let tick = self.hlc.mint(now_ms, mint.floor).map_err(|needed| Refusal::Lease(needed.0))?;
         let actor = Actor { node: self.number, copy: open.state.actor };
         let (record, dot) = next_record(stored, mint, actor, tick, now_ms, &self.limits)?;
         let bytes = encode(&record);
         let lsn = self.write(&open, key, before.as_ref(), bytes.clone())?;
-        Ok(Minted { dot, clock: record.clock, record: bytes, lsn })
+        Ok(Minted { dot, clock: record.clock, record: bytes, captured, lsn })
     }
 
-    /// Merges a record that a peer sent, and says what the key's winner is now.
+    /// Merges a record that a peer sent, and says what the key's winner is now. `captured` is when the record was read by
+    /// the peer, on its clock; or, of a record that this node asked for, when it asked, on its own.
     ///
     /// # Errors
-    /// `Corruption` for bytes that are no record, `Refusal::Lease` as for `mint`, and what the engine reports.
+    /// `Refusal::Stale` for a record that was captured too long ago, `Corruption` for bytes that are no record,
+    /// `Refusal::Lease` as for `mint`, and what the engine reports. Nothing is changed by any of them.
     pub fn merge(
         &self,
         copy: impl Into<CopyId>,
         bucket: BucketId,
         key: &[u8],
         bytes: &Bytes,
+        captured: Time,
     ) -> Result<Merged, Refusal> {
+        // A refusal starts no copy; and again under the lock: what is removed under it later has been waited for as long
+        // as a record may be under way.
+        self.check_age(captured)?;
         let id: CopyId = copy.into();
         let open = self.open_copy(id)?;
         let engine_key = data_key(id.partition, open.state.generation, bucket, key);
         let _stripe = self.stripe(bucket, key);
+        self.check_age(captured)?;
         let stored = self.engine.get(&engine_key)?;
         let merged = encoding::merge(stored.as_ref(), bytes)?;
         let lsn = match merged.changed {
@@ -226,6 +250,14 @@ impl Replica {
             None => self.engine.apply(Batch::new())?,
         };
         Ok(Merged { winner: merged.winner.unwrap_or_default(), lsn })
+    }
+
+    fn check_age(&self, captured: Time) -> Result<(), Refusal> {
+        let now = self.now();
+        if now.unix_ms().saturating_sub(captured.unix_ms()) > self.limits.record_life_ms {
+            return Err(Refusal::Stale { captured, now });
+        }
+        Ok(())
     }
 
     /// Writes a record to a copy. Of a fallback's the space is bounded, and its drain is told of the write.

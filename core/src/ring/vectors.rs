@@ -86,3 +86,46 @@ fn tokens_partitions_and_placements_are_golden() {
     assert_eq!(found["tokens"], golden["tokens"]);
     assert_eq!(found["placements"], golden["placements"]);
 }
+
+/// The cases by which every language checks the vectors are copies of them.
+#[test]
+fn the_behaviour_cases_are_the_vectors() {
+    const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/behaviour/ring.json");
+    let suite: Value = serde_json::from_str(&std::fs::read_to_string(CASES).unwrap()).unwrap();
+    let key = |form: &Value| match form {
+        Value::String(text) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
+        Value::Object(form) => match form.get("hex").and_then(Value::as_str) {
+            Some(hex) => hex.to_owned(),
+            None => format!("{:02x}", form["repeat"].as_str().unwrap().as_bytes()[0])
+                .repeat(usize::try_from(form["count"].as_u64().unwrap()).unwrap()),
+        },
+        other => panic!("{other} is no key"),
+    };
+    let mut checked = 0;
+    for case in suite["cases"].as_array().unwrap() {
+        let count = case["setup"]["settings"]["partitions"].to_string();
+        let found: Vec<(u64, String, u64)> = case["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|step| {
+                let bucket = u64::from(step.get("bucket").is_some());
+                (bucket, key(&step["key"]), step["expect"]["partition"].as_u64().unwrap())
+            })
+            .collect();
+        let expected: Vec<(u64, String, u64)> = tokens()
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|vector| {
+                let (bucket, key) = (vector["bucket"].as_u64()?, vector["key"].as_str()?.to_owned());
+                // The empty key is none, and no test makes 2^32 buckets.
+                let reachable = bucket <= 1 && !key.is_empty();
+                reachable.then(|| (bucket, key, vector["partitions"][&count].as_u64().unwrap()))
+            })
+            .collect();
+        assert_eq!(found, expected, "{count} partitions");
+        checked += found.len();
+    }
+    assert_eq!(checked, 36);
+}

@@ -144,6 +144,20 @@ impl MemoryDisk {
         self.0.lock().sync();
     }
 
+    /// A copy of the whole disk as it is now, which nobody has open: an image that may be started in its place later.
+    #[must_use]
+    pub fn image(&self) -> Self {
+        let state = self.0.lock();
+        Self(Arc::new(Mutex::new(State {
+            current: state.current.clone(),
+            durable: state.current.clone(),
+            applied: state.applied,
+            complete: state.complete,
+            clean: false,
+            ..State::default()
+        })))
+    }
+
     /// Lets the disk be full, so that writes are refused, or not.
     pub fn set_full(&self, full: bool) {
         self.0.lock().full = full;

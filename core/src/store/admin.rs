@@ -29,13 +29,15 @@ pub struct MemberInfo {
 /// The state of the cluster as this store sees it.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Status {
-    /// `healthy`: every member is up; `degraded`: every partition has its quorum; `unavailable` otherwise.
+    /// `healthy`: every member is up; `degraded`: one is not, but every partition has its quorums; else `unavailable`.
     pub health: String,
+    /// Whether every partition has the owners that the r and w of every bucket ask for.
+    pub available: bool,
     /// The number of the topology record.
     pub epoch: u64,
     /// Q.
     pub partitions: u32,
-    /// Partitions whose quorums can be reached.
+    /// Partitions whose quorums can be reached, in every bucket.
     pub partitions_available: u32,
     /// Partitions that are changing owners.
     pub partitions_moving: u32,

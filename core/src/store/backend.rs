@@ -11,7 +11,10 @@ use crate::base::env::{BoxFuture, Deadline, Env};
 use crate::base::error::Result;
 use crate::base::ids::Time;
 use crate::base::settings::Settings;
-use crate::client::{ReadRequest, ScanRequest, ScannedPage, WriteRequest, Written};
+use crate::client::{
+    EventsPage, EventsRequest, ExplainRequest, Explanation, ReadRequest, ScanRequest, ScannedPage,
+    WriteRequest, Written,
+};
 use crate::ring::{BucketSpec, Topology};
 
 /// What carries operations out.
@@ -37,6 +40,10 @@ pub(crate) trait Backend: Send + Sync + Debug + 'static {
     fn refresh(self: Arc<Self>, deadline: Deadline) -> BoxFuture<'static, Result<()>>;
     /// The state of the cluster.
     fn status(self: Arc<Self>, deadline: Deadline) -> BoxFuture<'static, Result<Status>>;
+    /// Asks all replicas of a key.
+    fn explain(self: Arc<Self>, request: ExplainRequest) -> BoxFuture<'static, Result<Explanation>>;
+    /// Waits for the events after a number.
+    fn events(self: Arc<Self>, request: EventsRequest) -> BoxFuture<'static, Result<EventsPage>>;
     /// Counters and gauges by name.
     fn metrics(&self) -> Vec<(String, f64)>;
     /// Ends the work: waits for operations under way, at most so long. Idempotent.

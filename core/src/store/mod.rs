@@ -8,16 +8,21 @@ mod bucket;
 mod context;
 mod entry;
 mod handle;
+mod inquiry;
 mod operations;
 mod options;
 mod scan;
 
+pub use crate::client::{
+    ClusterEvent, EventsPage, EventsRequest, Explanation, HeldRecord, ReadAnswer, ReplicaInfo,
+};
 pub use admin::{BucketInfo, MemberInfo, Status};
 pub(crate) use backend::Backend;
 pub use bucket::Bucket;
 pub use context::Context;
 pub use entry::{Entry, Receipt, Value};
 pub use handle::{Defaults, Store};
+pub use inquiry::ClusterEvents;
 pub use operations::{Count, Delete, Get, GetMany, Put, PutMany, Read, Update};
 pub(crate) use options::check_timeout;
 pub use options::{ReadOptions, ScanOptions, Ttl, WriteOptions};

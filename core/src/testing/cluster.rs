@@ -15,6 +15,8 @@ use crate::remote::Client;
 use crate::storage::{Engine, MemoryDisk, MemoryEngine};
 use crate::wire::{Limits, TcpTransport};
 
+use super::gate::Switchboard;
+
 /// How often a cluster looks whether what it waits for has come.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long a cluster may take to form.
@@ -50,6 +52,7 @@ impl Default for ClusterOptions {
 #[derive(Debug)]
 pub struct Cluster {
     handle: tokio::runtime::Handle,
+    board: Switchboard,
     slots: Vec<Mutex<Slot>>,
 }
 
@@ -70,7 +73,8 @@ impl Cluster {
             return Err(Error::invalid(format!("size={} is not between 1 and {NODES_MAX}", options.size)));
         }
         let handle = tokio::runtime::Handle::current();
-        let mut cluster = Self { handle, slots: Vec::new() };
+        let board = Switchboard::new(options.size);
+        let mut cluster = Self { handle, board, slots: Vec::new() };
         let mut first = None;
         for index in 0..options.size {
             let mut settings = options.settings.clone();
@@ -81,7 +85,7 @@ impl Cluster {
             settings.seeds = first.iter().cloned().collect();
             let disk = settings.path.is_none().then(MemoryDisk::new);
             let mut slot = Slot { settings, disk, node: None };
-            let node = cluster.open(&slot).await?;
+            let node = cluster.open(index, &slot).await?;
             node.ready(Some(START)).await?;
             let address = node.address().unwrap_or_default().to_owned();
             // A restarted node comes back where it was.
@@ -154,10 +158,26 @@ impl Cluster {
             }
             Slot { settings: slot.settings.clone(), disk: slot.disk.clone(), node: None }
         };
-        let node = self.open(&slot).await?;
+        let node = self.open(index, &slot).await?;
         node.ready(Some(START)).await?;
         self.slot(index)?.lock().node = Some(node);
         Ok(())
+    }
+
+    /// Cuts the network between groups of nodes, given by index: nodes of different groups cannot reach each other, in
+    /// either direction, until `heal`. Nodes that no group names form one more group together. Clients reach everyone.
+    /// A later partition replaces an earlier one, and holds for nodes that are restarted under it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an index that is out of range or is named twice; nothing is then changed.
+    pub fn partition(&self, groups: &[Vec<usize>]) -> Result<()> {
+        self.board.partition(groups).map_err(|error| error.during("partition"))
+    }
+
+    /// Lets all nodes reach each other again. What they missed of each other they make up for in the background; `settle`
+    /// waits for that.
+    pub fn heal(&self) {
+        self.board.heal();
     }
 
     /// Waits until the running nodes agree: the same topology, no copy recovering, nothing missed by a running owner.
@@ -201,11 +221,14 @@ impl Cluster {
         self.slots.get(index).ok_or_else(|| Error::invalid(format!("there is no node {index} of {size}")))
     }
 
-    async fn open(&self, slot: &Slot) -> Result<Node> {
+    async fn open(&self, index: usize, slot: &Slot) -> Result<Node> {
         let env = Env::system(self.handle.clone())?;
-        let Some(disk) = &slot.disk else { return Node::open(slot.settings.clone(), env).await };
-        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::open(disk, slot.settings.durability)?);
+        let engine: Arc<dyn Engine> = match &slot.disk {
+            Some(disk) => Arc::new(MemoryEngine::open(disk, slot.settings.durability)?),
+            None => Node::engine_of(&slot.settings, &env)?,
+        };
         let transport = Arc::new(TcpTransport::new(&env, Limits::of(&slot.settings)));
+        let transport = self.board.gate(index, transport);
         Node::open_with(NodeParts { settings: slot.settings.clone(), env, engine, transport }).await
     }
 

@@ -2,5 +2,7 @@
 //! loopback; without a path each node's disk is in memory with the crash model.
 
 mod cluster;
+pub mod crowd;
+mod gate;
 
 pub use cluster::{Cluster, ClusterOptions};

@@ -123,6 +123,11 @@ impl MemoryNetwork {
         self.0.state.lock().links.insert(link(from, to), quality);
     }
 
+    /// Gives every direction of every link the usual quality again.
+    pub fn reset_links(&self) {
+        self.0.state.lock().links.clear();
+    }
+
     /// Cuts one direction: what is under way or sent on it is lost, and nobody can connect across it.
     pub fn cut(&self, from: &str, to: &str) {
         self.0.state.lock().cut.insert(link(from, to));

@@ -54,6 +54,17 @@ function checkExpires(expires, form) {
   }
 }
 
+/** How many replicas are what a case asks for. */
+function counts(replicas, form) {
+  const is = { reachable: (each) => each.reachable, counting: (each) => each.counts, holding: (each) => each.record !== undefined }
+  const count = (name) => replicas.filter(is[name] ?? (({ role }) => role === name)).length
+  return Object.fromEntries(Object.keys(form).map((name) => [name, count(name)]))
+}
+
+function allIn(parts, texts) {
+  for (const part of parts) assert.ok(texts.some((text) => text.includes(part)), `${part} is not in ${JSON.stringify(texts)}`)
+}
+
 const CHECKS = {
   value: (form, result, step) => same(valueOf(step, result), form, step.codec),
   absent: (form, result, step) => assert.equal(valueOf(step, result) === undefined, form),
@@ -73,7 +84,20 @@ const CHECKS = {
   count: (form, result) => assert.equal(result, form),
   names: (forms, result) => assert.deepEqual(result.map(({ name }) => name).sort(), [...forms].sort()),
   health: (form, result) => assert.equal(result.health, form),
-  members: (form, result) => assert.equal(result.members.length, form)
+  members: (form, result) => assert.equal(result.members.length, form),
+  available: (form, result) => assert.equal(result.available, form),
+  partition: (form, result) => assert.equal(result.partition, form),
+  reads: (form, result) => assert.deepEqual(result.reads.map(({ answer }) => answer), form, JSON.stringify(result)),
+  replicas: (form, result) => assert.deepEqual(counts(result.replicas, form), form, JSON.stringify(result)),
+  held({ values, tombstones, ...rest }, result) {
+    assert.deepEqual(rest, {})
+    const records = result.replicas.map(({ record }) => record).filter((record) => record !== undefined)
+    assert.equal(new Set(records.map(({ hash }) => hash)).size, 1)
+    for (const record of records) assert.deepEqual([record.values, record.tombstones], [values, tombstones])
+    for (const { time, age } of records) assert.ok(time <= new Date() && age >= 0)
+  },
+  reason_contains: (form, result) => allIn(form, result.reads.map(({ reason }) => reason ?? '')),
+  detail_contains: (form, result) => allIn(form, [result.detail])
 }
 
 /** `each` of getMany and putMany: the failed items come in one error, by key. */

@@ -13,8 +13,11 @@ import {
   TimeoutError,
   connect,
   open,
+  type ClusterEvent,
   type Consistency,
   type Entry,
+  type Explanation,
+  type ReadAnswer,
   type Receipt,
   type Status
 } from 'ringkeep'
@@ -81,7 +84,16 @@ async function stores(): Promise<void> {
   await using cluster = await TestCluster.start(3, { n: 3 })
   await cluster.kill(0)
   await cluster.restart(0)
+  await cluster.partition([0], [1, 2])
+  await cluster.heal()
   await cluster.settle(1000)
+  const explained: Explanation = await client.explain('k')
+  const held: Date | undefined = explained.replicas[0]?.record?.time
+  const answer: ReadAnswer | undefined = explained.reads[0]
+  for await (const event of client.cluster.events({ signal: AbortSignal.timeout(1) })) {
+    const seen: ClusterEvent = event
+    void [seen.kind, seen.time.getTime(), seen.node, held, answer, status.available]
+  }
   node.unref().ref()
   await node.close({ timeout: 100 })
   void [address, status.members[0]?.hintsPending, names, node.metrics()['puts']]

@@ -137,6 +137,83 @@ static int names_meet(world *w, json_t *expected, const given *g, char *why, siz
   return 1;
 }
 
+/* Whether each text is in one of those that the field of this name has among the parts. */
+static int texts_meet(json_t *expected, json_t *parts, const char *name) {
+  size_t index, at;
+  json_t *wanted, *part;
+  json_array_foreach(expected, index, wanted) {
+    int found = 0;
+    json_array_foreach(parts, at, part) {
+      const char *text = json_string_value(json_object_get(part, name));
+      found |= text != NULL && contains(text, json_string_value(wanted));
+    }
+    if (!found) return 0;
+  }
+  return 1;
+}
+
+/* How many replicas are what a case asks for. */
+static json_int_t counted(json_t *replicas, const char *what) {
+  size_t index;
+  json_t *replica;
+  json_int_t count = 0;
+  json_array_foreach(replicas, index, replica) {
+    const char *role = json_string_value(json_object_get(replica, "role"));
+    if (strcmp(what, "reachable") == 0) count += json_is_true(json_object_get(replica, "reachable"));
+    else if (strcmp(what, "counting") == 0) count += json_is_true(json_object_get(replica, "counts"));
+    else if (strcmp(what, "holding") == 0) count += json_is_object(json_object_get(replica, "record"));
+    else count += role != NULL && strcmp(role, what) == 0;
+  }
+  return count;
+}
+
+static int held_meets(json_t *expected, json_t *replicas, char *why, size_t room) {
+  size_t index;
+  json_t *replica, *hash = NULL, *wanted;
+  json_array_foreach(replicas, index, replica) {
+    json_t *record = json_object_get(replica, "record");
+    const char *name;
+    if (!json_is_object(record)) continue;
+    json_object_foreach(expected, name, wanted) {
+      if (!json_equal(wanted, json_object_get(record, name))) NOT("replica %zu holds other %s", index, name);
+    }
+    if (hash != NULL && !json_equal(hash, json_object_get(record, "hash"))) NOT("the replicas differ");
+    hash = json_object_get(record, "hash");
+  }
+  return 1;
+}
+
+/* What explain and events give. */
+static int inquiry_meets(const char *name, json_t *expected, const given *g, char *why, size_t room) {
+  json_t *replicas = json_object_get(g->answer, "replicas"), *reads = json_object_get(g->answer, "reads"), *wanted;
+  size_t index;
+  const char *what;
+  if (strcmp(name, "partition") == 0) {
+    json_t *partition = json_object_get(g->answer, "partition");
+    if (!json_equal(partition, expected)) NOT("the partition is %lld", (long long)json_integer_value(partition));
+  } else if (strcmp(name, "reads") == 0) {
+    if (json_array_size(reads) != json_array_size(expected)) NOT("there are %zu reads", json_array_size(reads));
+    json_array_foreach(expected, index, wanted) {
+      json_t *answer = json_object_get(json_array_get(reads, index), "answer");
+      if (!json_equal(answer, wanted)) NOT("read %zu answers %s", index + 1, json_string_value(answer));
+    }
+  } else if (strcmp(name, "replicas") == 0) {
+    json_object_foreach(expected, what, wanted) {
+      json_int_t count = counted(replicas, what);
+      if (count != json_integer_value(wanted)) NOT("%lld replicas are %s", (long long)count, what);
+    }
+  } else if (strcmp(name, "held") == 0) return held_meets(expected, replicas, why, room);
+  else if (strcmp(name, "reason_contains") == 0) {
+    if (!texts_meet(expected, reads, "reason")) NOT("no reason says so");
+  } else if (strcmp(name, "detail_contains") == 0) {
+    const char *detail = json_string_value(json_object_get(g->answer, "detail"));
+    json_array_foreach(expected, index, wanted) {
+      if (detail == NULL || !contains(detail, json_string_value(wanted))) NOT("the detail is %s", detail ? detail : "missing");
+    }
+  } else NOT("unknown expectation %s", name);
+  return 1;
+}
+
 static int field_meets(world *w, const char *name, json_t *expected, const given *g, char *why, size_t room) {
   json_int_t number = json_integer_value(expected);
   if (strcmp(name, "value") == 0) {
@@ -171,7 +248,9 @@ static int field_meets(world *w, const char *name, json_t *expected, const given
   } else if (strcmp(name, "members") == 0) {
     size_t members = json_array_size(json_object_get(g->answer, "members"));
     if ((json_int_t)members != number) NOT("there are %zu members", members);
-  } else NOT("unknown expectation %s", name);
+  } else if (strcmp(name, "available") == 0) {
+    if (json_is_true(json_object_get(g->answer, "available")) != json_is_true(expected)) NOT("available is another");
+  } else return inquiry_meets(name, expected, g, why, room);
   return 1;
 }
 

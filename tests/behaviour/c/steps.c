@@ -255,6 +255,87 @@ static int change_context(world *w, json_t *step, int forge) {
   return 1;
 }
 
+/* Steps about the test cluster; -1: the operation is none of them. */
+static int clustered(world *w, json_t *step, const char *op, given *g) {
+  size_t node = (size_t)json_integer_value(json_object_get(step, "node"));
+  if (strcmp(op, "settle") == 0) g->status = rk_cluster_settle(w->cluster, 10000, &g->error);
+  else if (strcmp(op, "heal") == 0) g->status = rk_cluster_heal(w->cluster, &g->error);
+  else if (strcmp(op, "kill") == 0) g->status = rk_cluster_kill(w->cluster, node, &g->error);
+  else if (strcmp(op, "restart") == 0) {
+    g->status = rk_cluster_restart(w->cluster, node, &g->error);
+    return take_nodes(w);
+  } else if (strcmp(op, "partition") == 0) {
+    json_t *groups = json_object_get(step, "groups"), *group, *one;
+    size_t index, at, count = 0, *nodes = keep(w, 64 * sizeof *nodes), *sizes = keep(w, 64 * sizeof *sizes);
+    json_array_foreach(groups, index, group) {
+      sizes[index] = json_array_size(group);
+      json_array_foreach(group, at, one) nodes[count++] = (size_t)json_integer_value(one);
+    }
+    g->status = rk_cluster_partition(w->cluster, nodes, sizes, json_array_size(groups), &g->error);
+  } else return -1;
+  return 1;
+}
+
+static int explain(world *w, json_t *step, rk_store *store, given *g) {
+  int good;
+  rk_bytes key = bytes_of(w, json_object_get(step, "key"), &good);
+  const char *bucket = string(step, "bucket");
+  if (!good) return 0;
+  char *hex = keep(w, 2 * key.len + 1);
+  for (size_t i = 0; i < key.len; i++) sprintf(hex + 2 * i, "%02x", ((const unsigned char *)key.data)[i]);
+  json_t *made = json_pack("{s:{s:s, s:s}}", "arguments", "key_hex", hex, "bucket", bucket ? bucket : "default");
+  good = admin(w, made, "explain", store, g);
+  json_decref(made);
+  return good;
+}
+
+/* Asks for the events after those that a stream has given; 0 when there is none in time. */
+static int more_events(world *w, json_t *stream, given *g) {
+  named_store *place = store_named(w, string(stream, "store"), 0);
+  if (place == NULL) return 0;
+  json_decref(g->answer);
+  rk_entry_free(g->entry);
+  g->answer = NULL;
+  g->entry = NULL;
+  admin(w, stream, "events", place->store, g);
+  if (g->status != RK_OK) return 1;
+  json_t *next = json_pack("{s:O, s:O, s:O, s:i}", "after", json_object_get(g->answer, "last"), "source",
+                           json_object_get(g->answer, "source"), "since_ms", json_object_get(g->answer, "time_ms"),
+                           "timeout_ms", 1000);
+  json_object_set_new(stream, "arguments", next);
+  json_object_set(stream, "events", json_object_get(g->answer, "events"));
+  return 1;
+}
+
+static int watch(world *w, json_t *step, given *g) {
+  const char *name = string(step, "store");
+  json_t *stream = json_pack("{s:s}", "store", name ? name : "main");
+  json_object_set_new(w->streams, string(step, "as"), stream);
+  return more_events(w, stream, g);
+}
+
+static int event(world *w, json_t *step, given *g) {
+  json_t *stream = json_object_get(w->streams, string(step, "stream")), *events;
+  if (stream == NULL) return fail(w, "no stream %s", string(step, "stream"));
+  /* Each try waits at most a second. */
+  for (int tries = 0; tries < 10; tries++) {
+    while (json_array_size(events = json_object_get(stream, "events")) > 0) {
+      json_t *first = json_incref(json_array_get(events, 0));
+      const char *kind = string(first, "kind");
+      json_array_remove(events, 0);
+      if (kind != NULL && strcmp(kind, string(step, "kind")) == 0) {
+        json_decref(g->answer);
+        g->answer = first;
+        return 1;
+      }
+      json_decref(first);
+    }
+    if (!more_events(w, stream, g)) return 0;
+    if (g->status != RK_OK) return 1;
+  }
+  return fail(w, "no event %s came", string(step, "kind"));
+}
+
 int perform(world *w, json_t *step, given *g) {
   static const char *const keyed[] = { "put", "get", "read", "delete", "update" };
   static const char *const listed[] = { "get_many", "put_many", "fill" };
@@ -266,8 +347,13 @@ int perform(world *w, json_t *step, given *g) {
   if (strcmp(op, "open") == 0 || strcmp(op, "connect") == 0) return lives(w, step, op, g);
   if (strcmp(op, "write_file") == 0) return write_file(w, step);
   if (strcmp(op, "forge") == 0 || strcmp(op, "round_trip") == 0) return change_context(w, step, op[0] == 'f');
+  int of_cluster = clustered(w, step, op, g);
+  if (of_cluster >= 0) return of_cluster;
+  if (strcmp(op, "event") == 0) return event(w, step, g);
   named_store *place = store_named(w, name ? name : "main", 0);
   if (place == NULL) return 0;
+  if (strcmp(op, "watch") == 0) return watch(w, step, g);
+  if (strcmp(op, "explain") == 0) return explain(w, step, place->store, g);
   if (strcmp(op, "address") == 0) {
     json_object_set_new(w->variables, string(step, "save"), json_string(rk_address(place->store)));
     return 1;

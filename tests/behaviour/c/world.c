@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 int fail(world *w, const char *format, ...) {
@@ -43,6 +42,7 @@ void world_begin(world *w) {
   if (mkdtemp(w->dir) == NULL) { perror(w->dir); exit(1); }
   char pid[32];
   snprintf(pid, sizeof pid, "%ld", (long)getpid());
+  w->streams = json_object();
   w->variables = json_pack("{s:s, s:s}", "dir", w->dir, "pid", pid);
 }
 
@@ -56,10 +56,12 @@ static int remove_one(const char *path, const struct stat *about, int kind, stru
 void world_end(world *w) {
   /* Clients before nodes: the last ones first. */
   for (int i = STORES_MAX - 1; i >= 0; i--) rk_store_free(w->stores[i].store);
+  rk_cluster_free(w->cluster);
   nftw(w->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
   for (size_t i = 0; i < w->kept_count; i++) free(w->kept[i]);
   free(w->kept);
   json_decref(w->variables);
+  json_decref(w->streams);
 }
 
 static int hex(world *w, const char *text, rk_bytes *out) {
@@ -182,51 +184,31 @@ static int open_ready(world *w, const char *name, const char *path, const char *
   return 1;
 }
 
-/* Waits until every node sees all of them, and each healthy. */
-static int agree(world *w, json_int_t size) {
-  const struct timespec pause = { 0, 10000000 };
-  for (int tries = 0; tries < 1000; tries++) {
-    json_int_t agreed = 0;
-    for (json_int_t i = 0; i < size; i++) {
-      char name[32];
-      rk_entry *entry = NULL;
-      snprintf(name, sizeof name, "node%d", (int)i);
-      rk_admin(store_named(w, name, 0)->store, "status", NULL, &entry, NULL);
-      rk_bytes text = rk_entry_value(entry, 0);
-      json_t *status = text.len ? json_loadb(text.data, text.len, 0, NULL) : NULL;
-      const char *health = json_string_value(json_object_get(status, "health"));
-      size_t members = json_array_size(json_object_get(status, "members"));
-      agreed += health && strcmp(health, "healthy") == 0 && (json_int_t)members == size;
-      json_decref(status);
-      rk_entry_free(entry);
-    }
-    if (agreed == size) return 1;
-    nanosleep(&pause, NULL);
+int take_nodes(world *w) {
+  rk_error error = RK_ERROR_INIT;
+  for (size_t i = 0; i < w->nodes; i++) {
+    char name[32];
+    rk_store *node = NULL;
+    snprintf(name, sizeof name, "node%zu", i);
+    if (rk_cluster_node(w->cluster, i, &node, &error) != RK_OK) return fail(w, "%s: %s", name, error.message);
+    named_store *place = store_named(w, name, 1);
+    if (place == NULL) return 0;
+    rk_store_free(place->store);
+    place->store = node;
   }
-  return fail(w, "setup: the nodes did not come together");
+  return 1;
 }
 
-/* The contract has no test cluster in C: the nodes are opened one by one, and main is a client of the first. */
 static int setup_cluster(world *w, json_t *setup) {
   json_int_t size = json_object_get(setup, "size") ? json_integer_value(json_object_get(setup, "size")) : 3;
   json_int_t n = json_object_get(setup, "n") ? json_integer_value(json_object_get(setup, "n")) : 3;
   rk_error error = RK_ERROR_INIT;
-  char first[128] = "";
-  for (json_int_t i = 0; i < size; i++) {
-    char name[32], path[TEXT_MAX + 64], pairs[TEXT_MAX];
-    snprintf(name, sizeof name, "node%d", (int)i);
-    snprintf(path, sizeof path, "%s/node%d", w->dir, (int)i);
-    if (i == 0) snprintf(pairs, sizeof pairs, "n=%d&listen=127.0.0.1:0&create=1", (int)n);
-    else snprintf(pairs, sizeof pairs, "n=%d&listen=127.0.0.1:0&seeds=%s", (int)n, first);
-    if (!open_ready(w, name, path, pairs)) return 0;
-    if (i == 0) snprintf(first, sizeof first, "%s", rk_address(store_named(w, name, 0)->store));
-  }
-  if (!agree(w, size)) return 0;
-  char uri[256];
-  snprintf(uri, sizeof uri, "ringkeep://%s", first);
+  w->nodes = (size_t)size;
+  if (rk_cluster_start(w->nodes, (uint32_t)n, NULL, &w->cluster, &error) != RK_OK) return fail(w, "setup: %s", error.message);
+  if (!take_nodes(w)) return 0;
   named_store *client = store_named(w, "main", 1);
   if (client == NULL) return 0;
-  if (rk_connect(uri, &client->store, &error) != RK_OK) return fail(w, "setup: %s", error.message);
+  if (rk_cluster_client(w->cluster, &client->store, &error) != RK_OK) return fail(w, "setup: %s", error.message);
   return 1;
 }
 

@@ -17,6 +17,9 @@ typedef struct {
   char dir[TEXT_MAX];
   named_store stores[STORES_MAX];
   saved_context contexts[SAVED_MAX];
+  rk_cluster *cluster;
+  size_t nodes; /* of the cluster */
+  json_t *streams; /* by name: the store, and where its reader is */
   json_t *variables;
   void **kept; /* freed with the case */
   size_t kept_count, kept_room;
@@ -54,6 +57,8 @@ rk_bytes bytes_of(world *w, json_t *json, int *good);
 const char *text_of(world *w, json_t *json);
 named_store *store_named(world *w, const char *name, int create);
 saved_context *context_named(world *w, const char *name, int create);
+/* Names the nodes of the test cluster as they are now. */
+int take_nodes(world *w);
 /* Settings as the option string of rk_open. */
 const char *pairs_of(world *w, json_t *settings);
 int setup(world *w, json_t *setup);

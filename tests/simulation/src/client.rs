@@ -141,7 +141,8 @@ impl Client {
                 self.cluster.inside(u32::try_from(node).unwrap_or(0))
             };
             if let Some(place) = place {
-                self.act(action, &place).await;
+                // Who works in a process stands still with it.
+                place.standstill.hold(self.act(action, &place)).await;
             }
         }
     }

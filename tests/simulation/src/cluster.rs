@@ -1,19 +1,22 @@
 //! The machines of a simulation: each has a disk, a wall clock and a place in the network, and runs the shipped node.
 //! Processes are killed, machines lose power, links are cut; what the node does about it is its own affair.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use ringkeep::base::env::BoxFuture;
 use ringkeep::base::settings::Durability;
+use ringkeep::base::standstill::Standstill;
 use ringkeep::base::{Env, Error};
 use ringkeep::remote::ConnectOptions;
 use ringkeep::storage::{MemoryDisk, MemoryEngine};
-use ringkeep::wire::{Limits, LinkQuality, MemoryNetwork};
+use ringkeep::wire::{Limits, MemoryNetwork};
 use ringkeep::{Client, Node, NodeParts, Result, Settings, Store};
 
 use crate::clock::{SkewedClock, Stopwatch};
-use crate::faults::Fault;
 
 /// What the machines of a cluster have in common.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +35,28 @@ pub const PARTITIONS: u32 = 16;
 /// A machine.
 #[derive(Debug)]
 struct Machine {
-    disk: MemoryDisk,
+    disks: Mutex<Disks>,
     clock: Arc<SkewedClock>,
     running: Mutex<Running>,
+}
+
+/// What a machine's processes are started on.
+#[derive(Debug, Default)]
+struct Disks {
+    own: MemoryDisk,
+    /// An earlier state of it, for whoever wants to start that.
+    image: Option<MemoryDisk>,
+    /// The image that stands in for the disk.
+    inserted: Option<MemoryDisk>,
+    /// The id of the member that was lost with the disk before this one.
+    gone: Option<String>,
+}
+
+impl Machine {
+    fn disk(&self) -> MemoryDisk {
+        let disks = self.disks.lock();
+        disks.inserted.as_ref().unwrap_or(&disks.own).clone()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +66,10 @@ struct Running {
     /// Rises when the power goes.
     boot: u64,
     process: Option<Process>,
+    /// The id of the member that last ran here.
+    member: Option<String>,
+    /// Whether the process stands still.
+    standstill: Standstill,
     /// Why the last start failed.
     failure: Option<String>,
 }
@@ -73,6 +99,8 @@ pub struct Place {
     pub session: u64,
     /// The operations.
     pub store: Store,
+    /// The process stands still with everything in it.
+    pub standstill: Standstill,
 }
 
 /// The machines and the network between them. Clones are the same cluster.
@@ -88,12 +116,20 @@ struct Inner {
     machines: Vec<Machine>,
 }
 
-fn host(machine: u32) -> String {
+pub(crate) fn host(machine: u32) -> String {
     format!("m{machine}")
 }
 
 fn address(machine: u32) -> String {
     format!("m{machine}:7400")
+}
+
+/// What a future gives at its first poll.
+fn at_once<T>(future: BoxFuture<'static, T>) -> Option<T> {
+    match std::pin::pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
 }
 
 impl Cluster {
@@ -102,7 +138,7 @@ impl Cluster {
     pub fn new(plan: Plan, env: &Env, stopwatch: &Stopwatch) -> Self {
         let network = MemoryNetwork::new(env, plan.seed, Limits::default());
         let machine = |_| Machine {
-            disk: MemoryDisk::new(),
+            disks: Mutex::default(),
             clock: Arc::new(SkewedClock::new(stopwatch.clone())),
             running: Mutex::default(),
         };
@@ -138,7 +174,8 @@ impl Cluster {
     #[must_use]
     pub fn inside(&self, machine: u32) -> Option<Place> {
         let Live { node, session } = self.live(machine)?;
-        Some(Place { machine, session, store: node.store().clone() })
+        let standstill = self.machine(machine).running.lock().standstill.clone();
+        Some(Place { machine, session, store: node.store().clone(), standstill })
     }
 
     /// The place of a client in a process of its own, connected to the cluster.
@@ -154,7 +191,8 @@ impl Cluster {
         let seed = self.0.plan.seed.wrapping_add(u64::from(client));
         let env = Env::new(self.0.env.handle().clone(), clock, seed, String::new());
         let client = Client::connect_with(options, Settings::default(), env, transport).await?;
-        Ok(Place { machine: self.0.plan.nodes, session: 0, store: client.store().clone() })
+        let (machine, store) = (self.0.plan.nodes, client.store().clone());
+        Ok(Place { machine, session: 0, store, standstill: Standstill::default() })
     }
 
     /// Whether the process at this place has ended since.
@@ -175,11 +213,12 @@ impl Cluster {
     /// What opening the node reports.
     pub async fn start(&self, number: u32) -> Result<()> {
         let machine = self.machine(number);
-        let (session, boot) = {
+        let (session, boot, standstill) = {
             let mut running = machine.running.lock();
             running.session += 1;
-            (running.session, running.boot)
+            (running.session, running.boot, running.standstill.clone())
         };
+        let disk = machine.disk();
         let seed = self
             .0
             .plan
@@ -189,15 +228,16 @@ impl Cluster {
             .wrapping_mul(31)
             .wrapping_add(session);
         let clock = Arc::clone(&machine.clock);
-        let env = Env::new(self.0.env.handle().clone(), clock, seed, format!("m{number} boot {boot}"));
-        let engine = Arc::new(MemoryEngine::open(&machine.disk, self.0.plan.durability)?);
+        let env = Env::new(self.0.env.handle().clone(), clock, seed, format!("m{number} boot {boot}"))
+            .with_standstill(standstill.clone());
+        let engine = Arc::new(MemoryEngine::open(&disk, self.0.plan.durability)?);
         let parts = NodeParts {
             settings: self.settings(number),
             env: env.clone(),
             engine: Arc::clone(&engine) as _,
             transport: self.0.network.transport(&host(number)),
         };
-        let opened = Node::open_with(parts).await;
+        let opened = standstill.hold(Node::open_with(parts)).await;
         let mut running = machine.running.lock();
         if running.session != session {
             // It was killed while it started.
@@ -206,11 +246,14 @@ impl Cluster {
             return opened.map(|node| node.kill());
         }
         match opened {
-            Ok(node) => running.process = Some(Process { node, env, engine }),
+            Ok(node) => {
+                running.member = Some(node.id().to_owned());
+                running.process = Some(Process { node, env, engine });
+            }
             Err(error) => {
                 drop(running);
                 env.stop();
-                machine.disk.kill();
+                disk.kill();
                 return Err(error);
             }
         }
@@ -218,10 +261,16 @@ impl Cluster {
     }
 
     fn settings(&self, number: u32) -> Settings {
+        let wiped = self.machine(number).disks.lock().gone.is_some();
+        let seeds = match number {
+            _ if wiped => self.numbers().filter(|other| *other != number).map(address).collect(),
+            0 => Vec::new(),
+            _ => vec![address(0)],
+        };
         Settings {
             listen: Some(address(number)),
-            seeds: if number == 0 { Vec::new() } else { vec![address(0)] },
-            create: number == 0,
+            seeds,
+            create: number == 0 && !wiped,
             durability: self.0.plan.durability,
             partitions: PARTITIONS,
             // The network is in memory.
@@ -230,70 +279,117 @@ impl Cluster {
         }
     }
 
-    /// Ends the process of a machine; says whether one ran.
-    fn end(&self, number: u32) -> bool {
+    /// Ends the process of a machine, if one runs.
+    pub(crate) fn end(&self, number: u32) {
         let machine = self.machine(number);
         let mut running = machine.running.lock();
         running.session += 1;
         let process = running.process.take();
+        let standstill = std::mem::take(&mut running.standstill);
         drop(running);
         if let Some(process) = &process {
             process.node.kill();
             process.env.stop();
         }
-        machine.disk.kill();
-        process.is_some()
+        // What is left of the process, a call of a client in it, ends instead of standing still for ever.
+        standstill.end();
+        machine.disk().kill();
     }
 
-    /// Lets a fault happen. A restart is started and not waited for.
-    pub fn apply(&self, fault: &Fault) {
-        let network = &self.0.network;
-        match *fault {
-            Fault::Links { delay_ms, jitter_ms, lost_per_million, reorder } => {
-                network.set_usual(LinkQuality {
-                    delay: Duration::from_millis(delay_ms),
-                    jitter: Duration::from_millis(jitter_ms),
-                    lost_per_million,
-                    reorder,
-                });
-            }
-            Fault::Cut { from, to } => network.cut(&host(from), &host(to)),
-            Fault::Isolate { node } => {
-                for other in self.numbers().filter(|other| *other != node) {
-                    network.cut_both(&host(node), &host(other));
-                }
-            }
-            Fault::Heal => network.heal_all(),
-            Fault::Kill { node } => drop(self.end(node)),
-            Fault::Crash { node, random } => {
-                self.end(node);
-                let machine = self.machine(node);
-                machine.disk.crash(random);
-                machine.running.lock().boot += 1;
-            }
-            Fault::Restart { node } => {
-                let cluster = self.clone();
-                self.0.env.spawn(async move {
-                    // A node that does not come up is found when the cluster does not settle.
-                    let failure = cluster.start(node).await.err().map(|error| error.to_string());
-                    cluster.machine(node).running.lock().failure = failure;
-                });
-            }
-            Fault::Skew { node, ahead_ms } => self.machine(node).clock.set_ahead_ms(ahead_ms),
+    /// Starts the process of a machine and does not wait for it.
+    pub(crate) fn begin(&self, number: u32) {
+        let cluster = self.clone();
+        self.0.env.spawn(async move {
+            // A node that does not come up is found when the cluster does not settle.
+            let failure = cluster.start(number).await.err().map(|error| error.to_string());
+            cluster.machine(number).running.lock().failure = failure;
+        });
+    }
+
+    /// Takes the power of a machine away.
+    pub(crate) fn crash(&self, number: u32, random: u64) {
+        self.end(number);
+        let machine = self.machine(number);
+        machine.disk().crash(random);
+        machine.running.lock().boot += 1;
+    }
+
+    /// Takes the disk of a machine away.
+    pub(crate) fn wipe(&self, number: u32) {
+        self.end(number);
+        let machine = self.machine(number);
+        let gone = machine.running.lock().member.clone();
+        *machine.disks.lock() = Disks { gone, ..Disks::default() };
+    }
+
+    /// Copies the disk of a machine.
+    pub(crate) fn take_image(&self, number: u32) {
+        let mut disks = self.machine(number).disks.lock();
+        disks.image = Some(disks.own.image());
+    }
+
+    /// Lets the next process of a machine have the image of its disk, if one was taken.
+    pub(crate) fn insert_image(&self, number: u32) {
+        let mut disks = self.machine(number).disks.lock();
+        disks.inserted = disks.image.take();
+    }
+
+    /// Lets the next process of a machine have its own disk again; ends one that has an image of it.
+    pub(crate) fn insert_own_disk(&self, number: u32) {
+        if self.machine(number).disks.lock().inserted.is_some() {
+            self.end(number);
+            self.machine(number).disks.lock().inserted = None;
         }
     }
 
-    /// Whether every machine runs a node that owes nothing and has compared its copies.
+    /// Lets the process of a machine stand still.
+    pub(crate) fn pause(&self, number: u32) {
+        self.machine(number).running.lock().standstill.begin();
+    }
+
+    /// Lets the process of a machine continue.
+    pub(crate) fn resume(&self, number: u32) {
+        let standstill = self.machine(number).running.lock().standstill.clone();
+        standstill.end();
+    }
+
+    /// Sets the wall clock of a machine.
+    pub(crate) fn set_clock(&self, number: u32, ahead_ms: i64) {
+        self.machine(number).clock.set_ahead_ms(ahead_ms);
+    }
+
+    /// The members whose machines lost their disks: they are gone for good.
+    fn gone(&self) -> Vec<String> {
+        self.0.machines.iter().filter_map(|machine| machine.disks.lock().gone.clone()).collect()
+    }
+
+    /// Whether any machine lost its disk.
+    #[must_use]
+    pub fn has_lost_disks(&self) -> bool {
+        !self.gone().is_empty()
+    }
+
+    /// What a node still has to do, apart from what it owes to members that are gone: a machine that lost its disk comes
+    /// back as another member, and nobody can pay the old one. None before it is a member.
+    fn due(&self, live: &Live) -> Option<usize> {
+        let status = at_once(live.node.status())?.ok()?;
+        let gone = self.gone();
+        let void = status.members.iter().filter(|member| gone.contains(&member.id));
+        let void = void.map(|member| usize::try_from(member.hints_pending).unwrap_or(0)).sum();
+        (!status.members.is_empty()).then(|| live.node.unsettled().saturating_sub(void))
+    }
+
+    /// Whether every machine runs a member that owes nothing and has compared its copies, as far as that can be.
     #[must_use]
     pub fn settled(&self) -> bool {
-        self.numbers().all(|number| self.live(number).is_some_and(|live| live.node.unsettled() == 0))
+        self.numbers().all(|number| self.live(number).is_some_and(|live| self.due(&live) == Some(0)))
     }
 
     /// What keeps the cluster from being settled, one line for each machine.
     #[must_use]
     pub fn unsettled(&self) -> String {
         let line = |number| match self.live(number) {
-            Some(live) => format!("m{number} owes {}", live.node.unsettled()),
+            Some(live) => format!("m{number} owes {:?}", self.due(&live)),
             None => format!("m{number} is down ({:?})", self.machine(number).running.lock().failure),
         };
         self.numbers().map(line).collect::<Vec<_>>().join(", ")

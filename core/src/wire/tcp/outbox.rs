@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
+use rustix::net::{self, SendAncillaryBuffer, SendFlags};
+use tokio::io::Interest;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
@@ -22,6 +24,11 @@ const COPIED_BYTES_MAX: usize = 16 << 10;
 const KEPT_BYTES_MAX: usize = 256 << 10;
 /// Parts of one vectored write.
 const PARTS_MAX: usize = 32;
+/// Apple's sockets are told once, by the standard library, when they are made.
+#[cfg(target_vendor = "apple")]
+const QUIETLY: SendFlags = SendFlags::empty();
+#[cfg(not(target_vendor = "apple"))]
+const QUIETLY: SendFlags = SendFlags::NOSIGNAL;
 /// How long a closed connection may take to send what is queued.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
@@ -262,6 +269,16 @@ async fn closed_for(outbox: &Outbox, env: &Env, grace: Duration) {
     env.sleep(grace).await;
 }
 
+/// One write of several parts. A plain vectored write to a peer that has gone raises SIGPIPE, which ends a program that
+/// has not said otherwise; the runtimes of Rust, Python and Node.js have, a C program need not.
+fn send_parts(socket: &OwnedWriteHalf, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    let socket = socket.as_ref();
+    socket.try_io(Interest::WRITABLE, || {
+        let sent = net::sendmsg(socket, parts, &mut SendAncillaryBuffer::default(), QUIETLY);
+        sent.map_err(io::Error::from)
+    })
+}
+
 async fn write_batch(socket: &OwnedWriteHalf, batch: &Batch) -> io::Result<()> {
     let total = batch.byte_len();
     let mut written = 0;
@@ -272,7 +289,7 @@ async fn write_batch(socket: &OwnedWriteHalf, batch: &Batch) -> io::Result<()> {
             *slot = IoSlice::new(part);
             count += 1;
         }
-        match socket.try_write_vectored(parts.get(..count).unwrap_or_default()) {
+        match send_parts(socket, parts.get(..count).unwrap_or_default()) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(bytes) => written += bytes,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.writable().await?,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use ringkeep::base::error::{Detail, Error, ErrorKind};
-use ringkeep::store::{Entry, Receipt, Status};
+use ringkeep::store::{ClusterEvent, Entry, Explanation, Receipt, Status};
 use serde_json::{Map, Value};
 
 use crate::case::{bytes, bytes_list};
@@ -20,6 +20,8 @@ pub(crate) enum Gave {
     Count(u64),
     Names(Vec<String>),
     Status(Status),
+    Explanation(Explanation),
+    Event(ClusterEvent),
 }
 
 /// What a step gave, or the error of the library.
@@ -107,6 +109,13 @@ fn check_field(name: &str, expected: &Value, gave: &Gave, now: u64) -> Checked {
             expected,
             &status.members,
         ),
+        ("available", Gave::Status(status)) => {
+            hold(expected.as_bool() == Some(status.available), name, expected, status)
+        }
+        ("detail_contains", Gave::Event(event)) => {
+            hold(all_in(expected, [event.detail.as_str()]), name, expected, event)
+        }
+        (_, Gave::Explanation(found)) => check_explanation(name, expected, found),
         ("each", Gave::Each(found)) => check_each(expected, found),
         ("items", Gave::Items(found)) => check_items(expected, found),
         ("items_count", Gave::Items(found)) => {
@@ -152,6 +161,44 @@ fn check_entry(name: &str, expected: &Value, entry: &Entry, now: u64) -> Checked
         }
         _ => Err("an entry has no such field".to_owned()),
     }
+}
+
+/// Whether each expected text is in one of those found.
+fn all_in<'a>(expected: &Value, found: impl IntoIterator<Item = &'a str> + Clone) -> bool {
+    let mut wanted = expected.as_array().into_iter().flatten().filter_map(Value::as_str);
+    wanted.all(|part| found.clone().into_iter().any(|text| text.contains(part)))
+}
+
+fn check_explanation(name: &str, expected: &Value, found: &Explanation) -> Checked {
+    let replicas = &found.replicas;
+    let records = || replicas.iter().filter_map(|replica| replica.record.as_ref());
+    let holds = match name {
+        "partition" => expected.as_u64() == Some(found.partition.into()),
+        "reads" => {
+            let answers: Vec<_> = found.reads.iter().map(|read| Value::from(read.answer.as_str())).collect();
+            expected.as_array() == Some(&answers)
+        }
+        "replicas" => expected.as_object().into_iter().flatten().all(|(what, wanted)| {
+            let count = match what.as_str() {
+                "reachable" => replicas.iter().filter(|replica| replica.reachable).count(),
+                "counting" => replicas.iter().filter(|replica| replica.counts).count(),
+                "holding" => records().count(),
+                role => replicas.iter().filter(|replica| replica.role == role).count(),
+            };
+            wanted.as_u64() == u64::try_from(count).ok()
+        }),
+        "held" => {
+            let number = |field: &str| expected.get(field).and_then(Value::as_u64);
+            records().all(|record| {
+                number("values") == Some(record.values.into())
+                    && number("tombstones") == Some(record.tombstones.into())
+                    && records().all(|other| other.hash == record.hash)
+            })
+        }
+        "reason_contains" => all_in(expected, found.reads.iter().filter_map(|read| read.reason.as_deref())),
+        _ => return Err("an explanation has no such field".to_owned()),
+    };
+    hold(holds, name, expected, found)
 }
 
 fn same_set(expected: &Value, mut found: Vec<Bytes>) -> Checked {

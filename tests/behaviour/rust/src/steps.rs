@@ -12,13 +12,17 @@ use crate::case::{BucketRules, Step, bytes, bytes_list};
 use crate::expect::{Gave, Outcome};
 use crate::world::{World, bucket_spec, forged};
 
+/// How long an event may take to come.
+const EVENT_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Carries a step out, and saves its context if it asks for that.
 pub(crate) async fn perform(world: &mut World, step: &Step) -> Result<Outcome, String> {
     let outcome = match step.op.as_str() {
         "open" | "connect" | "address" | "ready" | "close" | "write_file" | "create_bucket" | "buckets"
         | "status" => about_stores(world, step).await?,
         "forge" | "round_trip" => about_contexts(world, step)?,
-        "kill" | "restart" | "settle" => about_the_cluster(world, step).await?,
+        "kill" | "restart" | "settle" | "partition" | "heal" => about_the_cluster(world, step).await?,
+        "watch" | "event" => about_events(world, step).await?,
         _ => match world.bucket(step) {
             Ok(bucket) => about_keys(world, &bucket, step).await?,
             Err(error) => Err(error),
@@ -101,17 +105,57 @@ fn about_contexts(world: &mut World, step: &Step) -> Result<Outcome, String> {
 }
 
 async fn about_the_cluster(world: &mut World, step: &Step) -> Result<Outcome, String> {
-    step.only(&["node"])?;
+    step.only(&["node", "groups"])?;
     let index = step.arguments.get("node").and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
     let cluster = world.cluster.as_mut().ok_or("the case has no test cluster")?;
     let done = match (step.op.as_str(), index) {
         ("kill", Some(index)) => cluster.kill(index).await,
         ("restart", Some(index)) => cluster.restart(index).await,
+        ("partition", None) => cluster.partition(&groups(step)?),
+        ("heal", None) => {
+            cluster.heal();
+            Ok(())
+        }
         ("settle", None) => cluster.settle(Duration::from_secs(10)).await,
         _ => return Err(format!("{} and its node do not fit", step.op)),
     };
     world.take_nodes();
     Ok(done.map(|()| Gave::Nothing))
+}
+
+fn groups(step: &Step) -> Result<Vec<Vec<usize>>, String> {
+    serde_json::from_value(step.argument("groups")?.clone()).map_err(|e| format!("groups: {e}"))
+}
+
+/// Events are read from a stream of their own; those of other kinds are passed over.
+async fn about_events(world: &mut World, step: &Step) -> Result<Outcome, String> {
+    if step.op == "watch" {
+        step.only(&["as"])?;
+        let events = match world.store(&step.store) {
+            Ok(opened) => opened.store().events().await,
+            Err(error) => Err(error),
+        };
+        return Ok(match events {
+            Ok(events) => {
+                world.streams.insert(step.text("as")?.to_owned(), events);
+                Ok(Gave::Nothing)
+            }
+            Err(error) => Err(error),
+        });
+    }
+    step.only(&["stream", "kind"])?;
+    let (name, kind) = (step.text("stream")?, step.text("kind")?);
+    let events = world.streams.get_mut(name).ok_or_else(|| format!("no stream {name:?}"))?;
+    let find = async {
+        loop {
+            match events.next().await {
+                Ok(event) if event.kind == kind => return Ok(Gave::Event(event)),
+                Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    tokio::time::timeout(EVENT_PATIENCE, find).await.map_err(|_| format!("no event {kind} came"))
 }
 
 async fn about_keys(world: &World, bucket: &Bucket, step: &Step) -> Result<Outcome, String> {
@@ -139,6 +183,10 @@ async fn about_keys(world: &World, bucket: &Bucket, step: &Step) -> Result<Outco
             let merge = step.text("merge")?.to_owned();
             let update = bucket.update(step.bytes("key")?, move |siblings| merged(&merge, siblings, add));
             update.options(write).await.map(Gave::Value)
+        }
+        "explain" => {
+            step.only(&["key"])?;
+            bucket.explain(step.bytes("key")?).await.map(Gave::Explanation)
         }
         "get_many" => {
             step.only(&["keys"])?;

@@ -8,7 +8,7 @@ use ringkeep::base::Env;
 use ringkeep::base::error::{Error, Result};
 use ringkeep::base::settings::Settings;
 use ringkeep::ring::{BucketSpec, Consistency, Level, Replicas};
-use ringkeep::store::{Bucket, Context, Store};
+use ringkeep::store::{Bucket, ClusterEvents, Context, Store};
 use ringkeep::testing::{Cluster, ClusterOptions};
 use ringkeep::{Client, Node};
 use serde_json::{Map, Value};
@@ -35,6 +35,7 @@ pub(crate) struct World {
     stores: BTreeMap<String, Opened>,
     variables: BTreeMap<String, String>,
     contexts: BTreeMap<String, Context>,
+    pub(crate) streams: BTreeMap<String, ClusterEvents>,
     pub(crate) cluster: Option<Cluster>,
     _directory: tempfile::TempDir,
 }
@@ -50,6 +51,7 @@ impl World {
                 ("pid".to_owned(), std::process::id().to_string()),
             ]),
             contexts: BTreeMap::new(),
+            streams: BTreeMap::new(),
             cluster: None,
             _directory: directory,
         };

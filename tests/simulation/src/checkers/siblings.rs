@@ -51,13 +51,15 @@ impl<'a> Writes<'a> {
         let covered = self
             .covering(write.write)
             .any(|other| applied(other) && (other.value.is_none() || shown.contains(&other.write)));
-        // A delete without a context covers what its coordinator had, which may be any write that began before it ended.
+        // A delete without a context covers what its coordinator had, which may be any write that began before it ended;
+        // one that nobody heard the end of may still be on its way, to a node that stands still.
         covered
             || self.by_id.values().any(|other| {
                 *other.basis == Basis::Stored
                     && other.value.is_none()
                     && applied(other)
-                    && other.operation.ended.is_none_or(|ended| write.operation.began < ended)
+                    && (!other.operation.acked()
+                        || other.operation.ended.is_none_or(|ended| write.operation.began < ended))
             })
     }
 }
@@ -248,6 +250,19 @@ mod tests {
         script.put(Basis::Nothing, &[]);
         script.read(&[]);
         assert_eq!(all(&script), ["a sibling leaves only if a later write's context covers it"]);
+    }
+
+    #[test]
+    fn a_delete_that_may_still_be_on_its_way_may_cover_what_is_written_later() {
+        let mut script = Script::new(Space::Siblings);
+        let write = script.history.write_id();
+        let call = crate::history::Call::Write { write, value: None, basis: Basis::Stored };
+        let key = crate::history::Key { space: Space::Siblings, number: 1 };
+        let delete = script.history.begin(0, 0, key, call);
+        script.end(delete, unknown());
+        script.put(Basis::Nothing, &[]);
+        script.read(&[]);
+        assert_eq!(all(&script), Vec::<&str>::new());
     }
 
     #[test]
