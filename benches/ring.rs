@@ -1,7 +1,7 @@
 //! Quorums of three processes beside their floor and their peers in one run. The floor is a plain map over the same
 //! transport, without versions, checksums of records or durability; the peers are redis and etcd, where installed
 //! (`scripts/bench-setup`). `ring [seconds] [threads] [filter] [rounds]` prints one line per load, then the distance to
-//! the targets. The servers are children of this process; rounds of the stores are interleaved, and medians are printed.
+//! the targets; `ring storm` measures what a member that comes back costs the others (`ring/storm.rs`). The servers are children of this process; rounds of the stores are interleaved, and medians are printed.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads real clocks")]
@@ -31,6 +31,8 @@ mod process;
 mod redis;
 #[path = "ring/report.rs"]
 mod report;
+#[path = "ring/storm.rs"]
+mod storm;
 #[path = "ring/wire.rs"]
 mod wire;
 
@@ -84,7 +86,11 @@ fn main() {
     let text = |at: usize| arguments.get(at).cloned().unwrap_or_default();
     match text(0).as_str() {
         "floor" => return floor::run(text(1).parse().unwrap()),
-        "node" => return node::run(&text(1), text(2).parse().unwrap(), &text(3)),
+        "node" => return node::run(&text(1), text(2).parse().unwrap(), &text(3), (&text(4), &text(5))),
+        "storm" => {
+            let (keys, seconds) = (text(1).parse().unwrap_or(100_000), text(2).parse().unwrap_or(1.0));
+            return storm::run(keys, seconds, text(3).parse().unwrap_or(1));
+        }
         _ => {}
     }
     let seconds = Duration::from_secs_f64(text(0).parse().unwrap_or(2.0));
@@ -109,6 +115,7 @@ fn main() {
         }
     }
     report.print();
+    println!("\nwhat a member that comes back costs the others: ring storm [keys] [seconds] [threads]");
 }
 
 /// Every store whose name contains the filter and that is installed.

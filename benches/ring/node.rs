@@ -8,14 +8,16 @@ use ringkeep::base::settings::Durability;
 use ringkeep::ring::Topology;
 use ringkeep::{Client, Node, Settings};
 
-/// Joins by the seed, or founds; prints the address; serves until standard input ends.
-pub(crate) fn run(kind: &str, threads: usize, seed: &str) {
+/// Joins by the seed, or founds; prints the address; serves until standard input ends. One that is to come back has its
+/// path and address given; without them it has a directory and a port of its own.
+pub(crate) fn run(kind: &str, threads: usize, seed: &str, (path, listen): (&str, &str)) {
     let runtime = crate::runtime(threads);
     let directory = tempfile::tempdir().unwrap();
+    let own = if path.is_empty() { directory.path().join("data") } else { path.into() };
     let settings = Settings {
-        path: (kind != "memory").then(|| directory.path().join("data")),
+        path: (kind != "memory").then_some(own),
         durability: if kind == "sync" { Durability::Sync } else { Durability::Interval },
-        listen: Some("127.0.0.1:0".to_owned()),
+        listen: Some(if listen.is_empty() { "127.0.0.1:0" } else { listen }.to_owned()),
         create: seed.is_empty(),
         seeds: if seed.is_empty() { Vec::new() } else { vec![seed.to_owned()] },
         ..Settings::default()

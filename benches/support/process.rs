@@ -62,6 +62,11 @@ impl Server {
         output.lock().read_line(&mut String::new()).unwrap();
     }
 
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+    }
+
     /// User and system time so far, from the kernel's accounts of each thread.
     pub(crate) fn cpu_us(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();

@@ -75,6 +75,11 @@ class Settings(TypedDict, total=False):
     gossip_interval_ms: int
     clock_skew_max_ms: int
     clock_lease_ms: int
+    record_life_ms: int
+    hints_max: int
+    hint_bytes_max: int
+    handoff_window: int
+    handoff_bytes_per_second_max: int
     key_bytes_max: int
     value_bytes_max: int
     record_bytes_max: int

@@ -53,6 +53,13 @@ impl Hlc {
         self.last.fetch_max(heard.0, Ordering::AcqRel);
     }
 
+    /// Raises the clock to a time heard from a peer, unless that is further ahead of the wall clock than is believed.
+    pub fn absorb_believable(&self, heard: Time, unix_ms: u64, skew_max_ms: u64) {
+        if heard.unix_ms() <= unix_ms.saturating_add(skew_max_ms) {
+            self.absorb(heard);
+        }
+    }
+
     /// Says that a lease up to this time is on disk.
     pub fn extend(&self, lease: Time) {
         self.lease.fetch_max(lease.0, Ordering::AcqRel);
@@ -87,6 +94,15 @@ mod tests {
         assert_eq!(needed, Time::from_unix_ms(20));
         hlc.extend(needed);
         assert_eq!(hlc.mint(20, Time(0)), Ok(needed));
+    }
+
+    #[test]
+    fn a_clock_far_ahead_is_not_believed() {
+        let hlc = Hlc::above(Time(0));
+        hlc.absorb_believable(Time::from_unix_ms(1_501), 1_000, 500);
+        assert_eq!(hlc.read(1_000), Time::from_unix_ms(1_000));
+        hlc.absorb_believable(Time::from_unix_ms(1_500), 1_000, 500);
+        assert_eq!(hlc.read(1_000), Time::from_unix_ms(1_500));
     }
 
     #[test]

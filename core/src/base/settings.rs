@@ -64,6 +64,19 @@ pub struct Settings {
     pub clock_skew_max_ms: u64,
     /// How far ahead of use the clock's lease is persisted.
     pub clock_lease_ms: u64,
+    /// How old a record on its way may be: one captured longer ago by the receiver's clock is refused. Above every
+    /// deadline of a peer and the usual error of clocks; what is settled waits this long before it is removed.
+    pub record_life_ms: u64,
+    /// Most keys that this node owes to owners that missed them; past it whole partitions are owed. Minutes of writes:
+    /// beyond that, comparing copies costs less than keeping keys.
+    pub hints_max: u64,
+    /// Most bytes of owed keys, which are kept in memory as well as on disk.
+    pub hint_bytes_max: u64,
+    /// Owed records on their way to one owner: enough to fill a round trip, too few to queue before its other work.
+    pub handoff_window: u32,
+    /// Bytes a second at which a node hands over what it owes, each record counted as 1 KiB at the least, which is what
+    /// its handling costs beside its bytes. A fraction of what a core does, so that other requests keep their pace.
+    pub handoff_bytes_per_second_max: u64,
     /// Most bytes of a key; 1 to 4,096.
     pub key_bytes_max: u32,
     /// Most bytes of a value; up to 8 MiB.
@@ -113,6 +126,11 @@ impl Default for Settings {
             gossip_interval_ms: 500,
             clock_skew_max_ms: 60_000,
             clock_lease_ms: 10_000,
+            record_life_ms: 30_000,
+            hints_max: 500_000,
+            hint_bytes_max: 64 << 20,
+            handoff_window: 16,
+            handoff_bytes_per_second_max: 4 << 20,
             key_bytes_max: 4_096,
             value_bytes_max: 8 << 20,
             record_bytes_max: (16 << 20) - (64 << 10),
@@ -214,6 +232,11 @@ impl Settings {
         range("gossip_interval_ms", self.gossip_interval_ms, 10, 60_000);
         range("clock_skew_max_ms", self.clock_skew_max_ms, 1, TIMEOUT_MS_MAX);
         range("clock_lease_ms", self.clock_lease_ms, 1_000, TIMEOUT_MS_MAX);
+        range("record_life_ms", self.record_life_ms, 1_000, TIMEOUT_MS_MAX);
+        range("hints_max", self.hints_max, 0, 1 << 32);
+        range("hint_bytes_max", self.hint_bytes_max, 0, 1 << 40);
+        range("handoff_window", self.handoff_window.into(), 1, 4_096);
+        range("handoff_bytes_per_second_max", self.handoff_bytes_per_second_max, 1 << 10, 1 << 40);
         range("key_bytes_max", self.key_bytes_max.into(), 1, 4_096);
         range("value_bytes_max", self.value_bytes_max.into(), 1, 8 << 20);
         range("record_bytes_max", self.record_bytes_max.into(), 1_024, (16 << 20) - (64 << 10));

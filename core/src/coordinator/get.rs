@@ -20,7 +20,6 @@ use crate::base::ids::{NodeNumber, Time};
 use crate::base::planted::{self, Bug};
 use crate::causality::{Record, RecordHash, encoding};
 use crate::client::ReadRequest;
-use crate::replica::Refusal;
 use crate::wire::{Request, Response};
 
 /// How long the first replicas asked may take before the others are asked too: past the slow end of a data centre's
@@ -47,6 +46,15 @@ impl Held {
 
 type Replies = BTreeMap<NodeNumber, Held>;
 
+/// The merge of what owners hold.
+struct Merged {
+    record: Bytes,
+    /// The least of the times at which its parts were read, each on its reader's clock.
+    captured: Time,
+    /// When this node began to ask for it, on its own clock.
+    asked: Time,
+}
+
 impl Coordinator {
     /// Coordinates a read; this node must be an owner. Gives the merged record and this node's clock.
     ///
@@ -57,6 +65,7 @@ impl Coordinator {
         let me = self.me();
         let requirement =
             Requirement::of("r", request.level, &place.topology, place.spec(), place.partition, me)?;
+        let captured = self.replica.now();
         let own = self.read_here(&place, request).await?;
         let counts = self.replica.counts(place.partition);
         if counts && requirement.met_by(&[me]) {
@@ -70,7 +79,8 @@ impl Coordinator {
         if replies.values().all(|held| held.hash() == own_hash) {
             return Ok((own.map(|(bytes, _)| bytes), self.replica.now()));
         }
-        let merged = Box::pin(self.reconcile(&place, &requirement, request, own, replies)).await?;
+        let merged =
+            Box::pin(self.reconcile(&place, &requirement, request, (own, captured), replies)).await?;
         Ok((merged, self.replica.now()))
     }
 
@@ -158,9 +168,11 @@ impl Coordinator {
         place: &Place,
         requirement: &Requirement,
         request: &ReadRequest,
-        own: Option<(Bytes, RecordHash)>,
+        (own, asked): (Option<(Bytes, RecordHash)>, Time),
         replies: Replies,
     ) -> Result<Option<Bytes>> {
+        // A merged record is as old as the oldest of its parts.
+        let mut captured = asked;
         let own_hash = own.as_ref().map(|(_, hash)| *hash);
         let mut merged = match &own {
             Some((bytes, _)) => encoding::decode(bytes)?,
@@ -173,7 +185,8 @@ impl Coordinator {
                 held.push((*node, own_hash));
                 continue;
             }
-            let record = self.fetch_full(place, request, *node).await?;
+            let (record, read_at) = self.fetch_full(place, request, *node).await?;
+            captured = captured.min(read_at);
             let hash = match &record {
                 Some(bytes) => {
                     merged = merged.merge(&encoding::decode(bytes)?);
@@ -184,7 +197,7 @@ impl Coordinator {
             held.push((*node, hash));
         }
         let hash = merged.hash();
-        let bytes = encoding::encode(&merged);
+        let merged = Merged { record: encoding::encode(&merged), captured, asked };
         let holders: Vec<NodeNumber> =
             held.into_iter().filter(|(_, theirs)| *theirs == Some(hash)).map(|(node, _)| node).collect();
         let enough = requirement.held_enough();
@@ -193,11 +206,11 @@ impl Coordinator {
             return Ok(Some(bytes));
         }
         if !requirement.is_majority() || enough.met_by(&holders) {
-            self.mend_behind(place, request, &bytes, &holders);
-            return Ok(Some(bytes));
+            self.mend_behind(place, request, &merged, &holders);
+            return Ok(Some(merged.record));
         }
-        self.write_back(place, request, &enough, &bytes, &holders).await?;
-        Ok(Some(bytes))
+        self.write_back(place, request, &enough, &merged, &holders).await?;
+        Ok(Some(merged.record))
     }
 
     async fn fetch_full(
@@ -205,11 +218,11 @@ impl Coordinator {
         place: &Place,
         request: &ReadRequest,
         node: NodeNumber,
-    ) -> Result<Option<Bytes>> {
+    ) -> Result<(Option<Bytes>, Time)> {
         let fetch = Request::Fetch { route: place.route(), key: request.key.clone(), full: true };
         let deadline = self.peer_deadline(request.deadline);
         match self.peers.call(node, fetch, deadline).await.and_then(Response::into_result) {
-            Ok(Response::Record { record, .. }) => Ok(record),
+            Ok(Response::Record { record, now }) => Ok((record, now)),
             Ok(other) => Err(not_readable(node, &refusal(&other))),
             Err(error) => Err(not_readable(node, error.message())),
         }
@@ -221,7 +234,7 @@ impl Coordinator {
         place: &Place,
         request: &ReadRequest,
         enough: &Requirement,
-        record: &Bytes,
+        merged: &Merged,
         holders: &[NodeNumber],
     ) -> Result<()> {
         let me = self.me();
@@ -236,14 +249,14 @@ impl Coordinator {
             let apply = Request::Apply {
                 route: place.route(),
                 key: request.key.clone(),
-                captured: self.replica.now(),
-                record: record.clone(),
+                captured: merged.captured,
+                record: merged.record.clone(),
             };
             let round = Arc::clone(&round);
             self.peers.submit(owner, apply, deadline, Box::new(move |reply| round.take(owner, reply)));
         }
         if !holders.contains(&me) {
-            self.merge_merged(place, request, record).await?;
+            self.merge_merged(place, request, merged).await?;
             if self.replica.counts(place.partition) {
                 round.advance(me, Ok(()));
             }
@@ -254,35 +267,36 @@ impl Coordinator {
         }
     }
 
-    async fn merge_merged(&self, place: &Place, request: &ReadRequest, record: &Bytes) -> Result<()> {
+    async fn merge_merged(&self, place: &Place, request: &ReadRequest, merged: &Merged) -> Result<()> {
         loop {
-            match self.replica.merge(place.partition, request.bucket, &request.key, record) {
+            let Merged { record, asked, .. } = merged;
+            match self.replica.merge(place.partition, request.bucket, &request.key, record, *asked) {
                 Ok(merged) => return self.acknowledged(merged.lsn, request.deadline).await,
-                Err(Refusal::Error(error)) => return Err(error),
-                Err(Refusal::Lease(needed)) => self.lease.extend(needed).await?,
+                Err(refusal) => self.lease.extend(refusal.lease()?).await?,
             }
         }
     }
 
     /// Sends a merged record to the owners that lack it, without waiting.
-    fn mend_behind(&self, place: &Place, request: &ReadRequest, record: &Bytes, holders: &[NodeNumber]) {
+    fn mend_behind(&self, place: &Place, request: &ReadRequest, merged: &Merged, holders: &[NodeNumber]) {
         let me = self.me();
         if !holders.contains(&me) {
             // What fails here is mended by the next read or exchange.
-            let _mended = self.replica.merge(place.partition, request.bucket, &request.key, record);
+            let Merged { record, asked, .. } = merged;
+            let _mended = self.replica.merge(place.partition, request.bucket, &request.key, record, *asked);
         }
         let deadline = self.env.deadline(self.peer_timeout);
         for owner in place.owners.iter().copied().filter(|o| *o != me && !holders.contains(o)) {
             let apply = Request::Apply {
                 route: place.route(),
                 key: request.key.clone(),
-                captured: self.replica.now(),
-                record: record.clone(),
+                captured: merged.captured,
+                record: merged.record.clone(),
             };
-            let (missed, partition) = (Arc::clone(&self.missed), place.partition);
+            let (hints, route, key) = (Arc::clone(&self.hints), place.route(), request.key.clone());
             let done = Box::new(move |reply: Result<Response>| {
                 if !matches!(reply, Ok(Response::Applied { .. })) {
-                    missed.note(owner, partition);
+                    hints.note(owner, route.partition, route.bucket, &key);
                 }
             });
             self.peers.submit(owner, apply, deadline, done);

@@ -14,7 +14,7 @@ use crate::base::env::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{BucketId, NodeNumber, PartitionId};
 use crate::client::{Caller, Peers, TopologySource};
-use crate::replica::{Lease, Missed, Replica};
+use crate::replica::{Hints, Lease, Replica};
 use crate::ring::preference::Nodes;
 use crate::ring::{BucketSpec, Topology};
 use crate::storage::{Engine, Lsn};
@@ -27,7 +27,7 @@ pub struct Coordinator {
     replica: Arc<Replica>,
     peers: Arc<Peers>,
     source: Arc<dyn TopologySource>,
-    missed: Arc<Missed>,
+    hints: Arc<Hints>,
     lease: Arc<Lease>,
     peer_timeout: Duration,
     clock_skew_max_ms: u64,
@@ -45,7 +45,7 @@ pub struct Parts {
     /// The topology.
     pub source: Arc<dyn TopologySource>,
     /// Where unconfirmed writes are noted.
-    pub missed: Arc<Missed>,
+    pub hints: Arc<Hints>,
     /// The lease of the node's clock.
     pub lease: Arc<Lease>,
     /// The longest wait for one peer.
@@ -79,8 +79,8 @@ impl Coordinator {
     /// A coordinator.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { env, replica, peers, source, missed, lease, peer_timeout, clock_skew_max_ms } = parts;
-        Self { env, replica, peers, source, missed, lease, peer_timeout, clock_skew_max_ms }
+        let Parts { env, replica, peers, source, hints, lease, peer_timeout, clock_skew_max_ms } = parts;
+        Self { env, replica, peers, source, hints, lease, peer_timeout, clock_skew_max_ms }
     }
 
     /// Whether this node is an owner of a key, and may coordinate it.

@@ -1,8 +1,9 @@
 //! Coordinating a write: mint locally, send the record to the other owners at once, answer when enough have stored it.
-//! What stays unconfirmed is noted for the exchange of that copy, whether or not the caller still waits.
+//! An owner that does not confirm is owed the key, whether or not the caller still waits.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
@@ -18,9 +19,9 @@ use crate::base::settings::Durability;
 use crate::causality::Payload;
 use crate::causality::blind::remint;
 use crate::client::{WriteRequest, Written};
-use crate::replica::{Basis, Mint, Minted, Missed, Refusal};
+use crate::replica::{Basis, Hints, Mint, Minted};
 use crate::ring::Resolver;
-use crate::wire::{Change, Expiry, Request, Response};
+use crate::wire::{Change, Expiry, Request, Response, Route};
 
 /// The greatest winners that owners named, with the owner that named each.
 type Winners = SmallVec<[(NodeNumber, Dot); 4]>;
@@ -145,8 +146,7 @@ impl Coordinator {
             }
             match self.replica.mint(mint) {
                 Ok(minted) => return Ok(minted),
-                Err(Refusal::Error(error)) => return Err(error),
-                Err(Refusal::Lease(needed)) => Box::pin(self.lease.extend(needed)).await?,
+                Err(refusal) => Box::pin(self.lease.extend(refusal.lease()?)).await?,
             }
         }
     }
@@ -167,8 +167,9 @@ impl Coordinator {
         }
         let (sender, receiver) = oneshot::channel();
         let round = Arc::new(Round {
-            missed: Arc::clone(&self.missed),
-            partition: place.partition,
+            hints: Arc::clone(&self.hints),
+            route: place.route(),
+            key: request.key.clone(),
             state: Mutex::new(RoundState {
                 tally: Tally::new(requirement.clone()),
                 winners: Winners::new(),
@@ -187,7 +188,7 @@ impl Coordinator {
             let apply = Request::Apply {
                 route,
                 key: request.key.clone(),
-                captured: self.replica.now(),
+                captured: minted.captured,
                 record: minted.record.clone(),
             };
             let round = Arc::clone(&round);
@@ -218,10 +219,11 @@ impl Coordinator {
         for (node, _) in winners.iter().filter(|(_, dot)| *dot > minted.dot) {
             let fetch = Request::Fetch { route, key: request.key.clone(), full: true };
             let deadline = self.peer_deadline(request.deadline);
+            let asked = self.replica.now();
             let reply = self.peers.call(*node, fetch, deadline).await;
             match reply.and_then(Response::into_result) {
                 Ok(Response::Record { record: Some(record), .. }) => {
-                    self.merge_here(place.partition, request, &record).await?;
+                    self.merge_here(place.partition, request, &record, asked).await?;
                 }
                 Ok(_) => {}
                 Err(error) => return Err(error.maybe_applied_if(true)),
@@ -234,13 +236,16 @@ impl Coordinator {
         &self,
         partition: PartitionId,
         request: &WriteRequest,
-        record: &bytes::Bytes,
+        record: &Bytes,
+        asked: Time,
     ) -> Result<()> {
         loop {
-            match self.replica.merge(partition, request.bucket, &request.key, record) {
+            match self.replica.merge(partition, request.bucket, &request.key, record, asked) {
                 Ok(_) => return Ok(()),
-                Err(Refusal::Error(error)) => return Err(error.maybe_applied_if(true)),
-                Err(Refusal::Lease(needed)) => Box::pin(self.lease.extend(needed)).await?,
+                Err(refusal) => {
+                    let needed = refusal.lease().map_err(|error| error.maybe_applied_if(true))?;
+                    Box::pin(self.lease.extend(needed)).await?;
+                }
             }
         }
     }
@@ -248,8 +253,9 @@ impl Coordinator {
 
 /// One record on its way to the owners. Outlives the caller: late failures are still noted.
 struct Round {
-    missed: Arc<Missed>,
-    partition: PartitionId,
+    hints: Arc<Hints>,
+    route: Route,
+    key: Bytes,
     state: Mutex<RoundState>,
 }
 
@@ -270,22 +276,20 @@ impl Round {
     }
 
     fn take(&self, owner: NodeNumber, reply: Result<Response>) {
+        let reply = reply.and_then(Response::into_result);
+        if !matches!(reply, Ok(Response::Applied { .. })) {
+            self.hints.note(owner, self.route.partition, self.route.bucket, &self.key);
+        }
         let mut state = self.state.lock();
-        let progress = match reply.and_then(Response::into_result) {
+        let progress = match reply {
             Ok(Response::Applied { winner, .. }) => {
                 if state.finish.is_some() {
                     state.winners.push((owner, winner));
                 }
                 state.tally.answered(owner)
             }
-            Ok(other) => {
-                self.missed.note(owner, self.partition);
-                state.tally.failed(owner, refusal(&other), false)
-            }
-            Err(error) => {
-                self.missed.note(owner, self.partition);
-                state.tally.failed(owner, error.message().to_owned(), error.maybe_applied())
-            }
+            Ok(other) => state.tally.failed(owner, refusal(&other), false),
+            Err(error) => state.tally.failed(owner, error.message().to_owned(), error.maybe_applied()),
         };
         state.advance(progress);
     }
@@ -316,6 +320,7 @@ pub(super) fn refusal(response: &Response) -> String {
     match response {
         Response::StaleEpoch { epoch } => format!("it is at epoch {epoch}, this node is behind"),
         Response::NotOwner { epoch } => format!("it is no owner at its epoch {epoch}"),
+        Response::StaleRecord { .. } => "by its clock the record was captured too long ago".to_owned(),
         other => format!("it answered with {:?}", other.kind()),
     }
 }

@@ -40,6 +40,7 @@ pub struct Timing {
 #[derive(Clone, Debug)]
 pub struct Detector {
     timing: Timing,
+    heard: bool,
     last: Instant,
     intervals: VecDeque<Duration>,
     refused: bool,
@@ -48,18 +49,19 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// A member of which nothing is known: its first heartbeat is due soon.
+    /// A member of which nothing is known but how far apart its heartbeats may be expected to come.
     #[must_use]
-    pub fn new(timing: Timing, now: Instant) -> Self {
-        let intervals = VecDeque::from([timing.interval; 4]);
-        Self { timing, last: now, intervals, refused: false, beats_since: 0, unanswered: 0 }
+    pub fn new(timing: Timing, expected: Duration, now: Instant) -> Self {
+        let intervals = VecDeque::from([expected; 4]);
+        Self { timing, heard: false, last: now, intervals, refused: false, beats_since: 0, unanswered: 0 }
     }
 
     /// A newer heartbeat has come.
     pub fn beat(&mut self, now: Instant) {
         // One long silence is no habit.
-        let interval = now.saturating_duration_since(self.last).min(self.timing.interval * 10);
+        let interval = now.saturating_duration_since(self.last).min(self.timing.interval * 40);
         self.last = now;
+        self.heard = true;
         if self.intervals.len() == INTERVALS {
             self.intervals.pop_front();
         }
@@ -98,6 +100,14 @@ impl Detector {
         if self.refused {
             return true;
         }
+        if !self.heard {
+            // Who was never heard is not silent; in a large cluster the first heartbeat may take long.
+            return self.unanswered >= UNANSWERED;
+        }
+        // Two rounds of silence are nothing, and most members at most times are no more silent than that.
+        if now.saturating_duration_since(self.last) <= self.timing.interval * 2 {
+            return false;
+        }
         let phi = self.phi(now);
         phi >= PHI_SUSPECT || (phi >= PHI_UNANSWERED && self.unanswered >= UNANSWERED)
     }
@@ -134,7 +144,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_millis(500);
 
     fn detector(now: Instant) -> Detector {
-        Detector::new(Timing { interval: INTERVAL }, now)
+        Detector::new(Timing { interval: INTERVAL }, INTERVAL, now)
     }
 
     #[tokio::test(start_paused = true)]
@@ -181,6 +191,7 @@ mod tests {
     async fn unanswered_requests_suspect_nobody_whose_heartbeats_come() {
         let now = Instant::now();
         let mut detector = detector(now);
+        detector.beat(now);
         for _ in 0..100 {
             detector.see(Evidence::Unanswered);
         }

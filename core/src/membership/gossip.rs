@@ -17,8 +17,6 @@ pub const FANOUT: usize = 3;
 const ENTRIES_PER_DOUBLING: usize = 2;
 /// Times that a node tells news for each doubling of the members: enough that everybody has it with all but certainty.
 const TELLS_PER_DOUBLING: usize = 3;
-/// Most entries of any list that is taken from outside.
-pub const ENTRIES_MAX: usize = 4_096;
 
 /// The first message of an exchange.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +43,13 @@ pub struct Ack {
 /// How many doublings lead from one member to as many as there are.
 fn doublings(members: usize) -> usize {
     usize::try_from(members.max(2).next_power_of_two().ilog2()).unwrap_or(1)
+}
+
+/// Rounds after which a member may be expected to be heard again, directly or through others, among so many.
+pub(super) fn heard_every(members: usize) -> u32 {
+    // As many entries come with the messages of others, and with answers, as are sent; about half of them are news.
+    let heard = FANOUT * 2 * doublings(members) * ENTRIES_PER_DOUBLING;
+    u32::try_from(1 + 2 * members / heard).unwrap_or(u32::MAX)
 }
 
 impl Members {
@@ -139,25 +144,27 @@ impl Members {
         let doublings = doublings(self.entries.len() + 1);
         let most = doublings * ENTRIES_PER_DOUBLING;
         let tells = u32::try_from(doublings * TELLS_PER_DOUBLING).unwrap_or(u32::MAX);
-        let mut heard: Vec<NodeNumber> =
-            self.entries.iter().filter(|(_, entry)| entry.state.is_some()).map(|(node, _)| *node).collect();
-        if heard.len() > most {
-            // Half of the room for news at the most, so that heartbeats flow whatever happens.
-            let mut news: Vec<_> = heard.iter().copied().filter(|node| self.told(*node) < tells).collect();
-            news.sort_by_key(|node| self.told(*node));
-            news.truncate(most / 2);
-            heard.retain(|node| !news.contains(node));
-            while news.len() < most {
-                let at = usize::try_from(random(heard.len() as u64)).unwrap_or(0);
-                news.push(heard.swap_remove(at));
+        let (mut news, mut rest) = (Vec::new(), Vec::new());
+        for (node, entry) in self.entries.iter().filter(|(_, entry)| entry.state.is_some()) {
+            if entry.told < tells {
+                news.push((entry.told, *node));
+            } else {
+                rest.push(*node);
             }
-            heard = news;
         }
-        heard.into_iter().filter_map(|node| self.tell(node)).collect()
-    }
-
-    fn told(&self, node: NodeNumber) -> u32 {
-        self.entries.get(&node).map_or(0, |entry| entry.told)
+        if news.len() + rest.len() > most {
+            // Half of the room for news at the most, so that heartbeats flow whatever happens.
+            news.sort_unstable();
+            let later = news.split_off(news.len().min(most / 2));
+            rest.extend(later.into_iter().map(|(_, node)| node));
+            while news.len() < most && !rest.is_empty() {
+                let at = usize::try_from(random(rest.len() as u64)).unwrap_or(0);
+                news.push((0, rest.swap_remove(at)));
+            }
+            rest.clear();
+        }
+        let told: Vec<_> = news.into_iter().map(|(_, node)| node).chain(rest).collect();
+        told.into_iter().filter_map(|node| self.tell(node)).collect()
     }
 
     fn tell(&mut self, node: NodeNumber) -> Option<Digest> {

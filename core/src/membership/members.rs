@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::detector::{Detector, Evidence, Timing};
+use super::gossip::heard_every;
 use super::state::{Digest, State};
 use super::verdict;
 use crate::base::ids::{Epoch, NodeNumber};
@@ -105,13 +106,14 @@ impl Members {
     pub fn admit(&mut self, members: impl Iterator<Item = NodeNumber>, now: Instant) {
         let named: BTreeSet<NodeNumber> = members.filter(|node| *node != self.own.number).collect();
         self.entries.retain(|node, _| named.contains(node));
+        let expected = self.timing.interval * heard_every(named.len() + 1);
         for node in named {
             self.entries.entry(node).or_insert_with(|| Entry {
                 state: None,
                 start: 0,
                 heartbeat: 0,
                 direct: None,
-                detector: Detector::new(self.timing, now),
+                detector: Detector::new(self.timing, expected, now),
                 suspected: false,
                 down: false,
                 told: 0,

@@ -6,6 +6,7 @@ pub mod clocks;
 pub mod detector;
 pub mod gossip;
 pub mod members;
+pub mod messages;
 pub mod state;
 pub mod verdict;
 

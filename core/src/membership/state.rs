@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::base::ids::{Epoch, NodeNumber, Time};
 
 /// Most members that one state may suspect: as many as a large cluster has.
-pub const SUSPECTS_MAX: usize = 4_096;
+pub(super) const SUSPECTS_MAX: usize = 4_096;
 /// Most bytes of an address: a host name of 253 and a port.
 pub const ADDRESS_BYTES_MAX: usize = 260;
 

@@ -17,10 +17,18 @@ pub fn down(
     suspects: &BTreeSet<NodeNumber>,
     others: &BTreeMap<NodeNumber, &BTreeSet<NodeNumber>>,
 ) -> BTreeSet<NodeNumber> {
-    let trusted = || others.iter().filter(|(node, _)| !suspects.contains(node));
-    let needed = ACCUSERS.min(1 + trusted().count());
-    let accusers = |node: &NodeNumber| 1 + trusted().filter(|(_, accused)| accused.contains(node)).count();
-    suspects.iter().copied().filter(|node| accusers(node) >= needed).collect()
+    let mut trusted = 0;
+    let mut accusers: BTreeMap<NodeNumber, usize> = suspects.iter().map(|node| (*node, 1)).collect();
+    for (_, accused) in others.iter().filter(|(node, _)| !suspects.contains(node)) {
+        trusted += 1;
+        for node in *accused {
+            if let Some(count) = accusers.get_mut(node) {
+                *count += 1;
+            }
+        }
+    }
+    let needed = ACCUSERS.min(1 + trusted);
+    accusers.into_iter().filter(|(_, count)| *count >= needed).map(|(node, _)| node).collect()
 }
 
 #[cfg(test)]

@@ -95,6 +95,8 @@ impl Backend for NodeCore {
             let _drained = self.env.deadline(timeout).limit(self.gate.empty()).await;
             self.peers.pool().close();
             self.env.stop();
+            // What cannot be stored is owed all the same: the next start compares whole copies.
+            let _stored = self.hints.store();
             self.engine.close()
         })
     }

@@ -10,12 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::NodeCore;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, Result};
 use crate::base::events::EventKind;
 use crate::base::ids::{NodeNumber, Time};
 use crate::client::{Sight, TopologySource};
-use crate::membership::gossip::{Ack, ENTRIES_MAX, Syn};
-use crate::membership::{Digest, Evidence, Members, Refused, State, Turn};
+use crate::membership::gossip::{Ack, Syn};
+use crate::membership::messages::check_lists;
+use crate::membership::{Evidence, Members, Refused, State, Turn};
 use crate::ring::Topology;
 use crate::wire::control::{self, Kind, proto};
 use crate::wire::{Hello, Request, Response};
@@ -75,10 +76,10 @@ impl NodeCore {
     fn gossip_round(self: &Arc<Self>) {
         let (Some(topology), Some(address)) = (self.topology.current(), self.address.get()) else { return };
         let now = self.env.now();
-        let load = u32::try_from(self.gate.under_way.load(Ordering::Relaxed).next_power_of_two().ilog2());
+        let load = self.gate.under_way.load(Ordering::Relaxed).next_power_of_two().ilog2();
         let peers = self.topology.with_members(|members| {
             members.admit(topology.members.keys().copied(), now);
-            members.beat(topology.epoch, address, load.unwrap_or(0));
+            members.beat(topology.epoch, address, load);
             members.judge(now);
             members.peers(|bound| self.env.random_below(bound))
         });
@@ -126,7 +127,7 @@ impl NodeCore {
         let core = Arc::downgrade(self);
         let done = Box::new(move |reply: Result<Response>| {
             if let (Some(core), Ok(Response::Control(bytes))) = (core.upgrade(), reply) {
-                core.take_gossip_reply(Some(node), bytes);
+                core.take_gossip_reply(Some(node), &bytes);
             }
         });
         self.peers.submit(node, request, self.env.deadline(self.gossip_interval() * 2), done);
@@ -138,7 +139,7 @@ impl NodeCore {
         let core = Arc::downgrade(self);
         let done = Box::new(move |reply: Result<Response>| {
             if let (Some(core), Ok(Response::Control(bytes))) = (core.upgrade(), reply) {
-                core.take_gossip_reply(None, bytes);
+                core.take_gossip_reply(None, &bytes);
             }
         });
         let deadline = self.env.deadline(self.gossip_interval() * 2);
@@ -151,8 +152,8 @@ impl NodeCore {
         let Syn { own, digests } = self.topology.with_members(|members| members.syn(random))?;
         let gossip = Kind::Gossip(proto::Gossip {
             cluster,
-            self_: Some(self.wire_state(&own, true)),
-            digests: digests.iter().map(wire_digest).collect(),
+            self_: Some(self.own_message(&own)),
+            digests: digests.iter().map(|digest| (*digest).into()).collect(),
         });
         let bytes = control::encode(gossip);
         let length = bytes.len() as u64;
@@ -165,7 +166,7 @@ impl NodeCore {
         check_lists(&[gossip.digests.len()], gossip.self_.iter())?;
         let own = self.own_word(gossip.self_, hello)?;
         self.take_word(&own);
-        let syn = Syn { own, digests: gossip.digests.iter().map(digest_of).collect() };
+        let syn = Syn { own, digests: gossip.digests.iter().map(|digest| (*digest).into()).collect() };
         let (now, random) = (self.env.now(), |bound| self.env.random_below(bound));
         let ack = self
             .topology
@@ -174,10 +175,10 @@ impl NodeCore {
         self.locate_members();
         self.judge();
         Ok(Kind::GossipReply(proto::GossipReply {
-            self_: Some(self.wire_state(&ack.own, true)),
-            states: ack.states.iter().map(|state| self.wire_state(state, false)).collect(),
+            self_: Some(self.own_message(&ack.own)),
+            states: ack.states.into_iter().map(proto::State::from).collect(),
             wanted: ack.wanted.iter().map(|node| node.0).collect(),
-            digests: ack.digests.iter().map(wire_digest).collect(),
+            digests: ack.digests.iter().map(|digest| (*digest).into()).collect(),
         }))
     }
 
@@ -185,15 +186,15 @@ impl NodeCore {
     pub(super) fn answer_gossip_delta(self: &Arc<Self>, delta: proto::GossipDelta) -> Result<Kind> {
         self.check_cluster(&delta.cluster)?;
         check_lists(&[delta.states.len()], delta.states.iter())?;
-        let states = delta.states.into_iter().map(state_of).collect();
+        let states = delta.states.into_iter().map(State::from).collect();
         self.take_states(states);
         Ok(Kind::GossipReply(proto::GossipReply::default()))
     }
 
-    fn take_gossip_reply(self: &Arc<Self>, from: Option<NodeNumber>, bytes: Bytes) {
-        let Ok(Kind::GossipReply(reply)) = control::decode(&bytes) else { return };
+    fn take_gossip_reply(self: &Arc<Self>, from: Option<NodeNumber>, bytes: &Bytes) {
+        let Ok(Kind::GossipReply(reply)) = control::decode(bytes) else { return };
         let lists = [reply.states.len(), reply.wanted.len(), reply.digests.len()];
-        let Some(own) = reply.self_.clone().map(state_of) else { return };
+        let Some(own) = reply.self_.clone().map(State::from) else { return };
         if check_lists(&lists, reply.states.iter().chain(&reply.self_)).is_err()
             || from.is_some_and(|from| from != own.number)
         {
@@ -202,9 +203,9 @@ impl NodeCore {
         self.take_word(&own);
         let ack = Ack {
             own,
-            states: reply.states.into_iter().map(state_of).collect(),
+            states: reply.states.into_iter().map(State::from).collect(),
             wanted: reply.wanted.into_iter().map(NodeNumber).collect(),
-            digests: reply.digests.iter().map(digest_of).collect(),
+            digests: reply.digests.iter().map(|digest| (*digest).into()).collect(),
         };
         let (now, node) = (self.env.now(), ack.own.number);
         let lacking = self
@@ -217,7 +218,7 @@ impl NodeCore {
         {
             let delta = Kind::GossipDelta(proto::GossipDelta {
                 cluster: Bytes::copy_from_slice(&topology.cluster.0),
-                states: states.iter().map(|state| self.wire_state(state, false)).collect(),
+                states: states.into_iter().map(proto::State::from).collect(),
             });
             let bytes = control::encode(delta);
             self.gossip_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -230,7 +231,7 @@ impl NodeCore {
     fn take_states(self: &Arc<Self>, states: Vec<State>) {
         let now = self.env.now();
         self.topology.with_members(|members| {
-            members.take_states(states, now, &mut |node, why| self.refuse(node, why))
+            members.take_states(states, now, &mut |node, why| self.refuse(node, why));
         });
         self.locate_members();
         self.judge();
@@ -251,7 +252,7 @@ impl NodeCore {
 
     /// What a member says of itself must fit how it introduced itself.
     fn own_word(&self, own: Option<proto::State>, hello: &Hello) -> Result<State> {
-        let own = own.map(state_of).ok_or_else(|| Error::invalid("gossip without its sender"))?;
+        let own = own.map(State::from).ok_or_else(|| Error::invalid("gossip without its sender"))?;
         let fits = hello.number.is_none_or(|number| number == own.number) && hello.start == own.start;
         if !fits {
             let reason = format!(
@@ -310,54 +311,11 @@ impl NodeCore {
         });
     }
 
-    fn wire_state(&self, state: &State, own: bool) -> proto::State {
-        proto::State {
-            number: state.number.0,
-            address: state.address.clone(),
-            start: state.start,
-            heartbeat: state.heartbeat,
-            version: state.version,
-            epoch: Some(state.epoch.into()),
-            load: state.load,
-            suspects: state.suspects.iter().map(|node| node.0).collect(),
-            now: if own { self.hlc.read(self.env.unix_ms()).0 } else { 0 },
-        }
-    }
-}
-
-fn state_of(state: proto::State) -> State {
-    State {
-        number: NodeNumber(state.number),
-        address: state.address,
-        start: state.start,
-        heartbeat: state.heartbeat,
-        version: state.version,
-        epoch: control::epoch(state.epoch),
-        load: state.load,
-        suspects: state.suspects.into_iter().map(NodeNumber).collect(),
-        now: Time(state.now),
-    }
-}
-
-fn wire_digest(digest: &Digest) -> proto::Digest {
-    let Digest { number, start, heartbeat, version } = *digest;
-    proto::Digest { number: number.0, start, heartbeat, version }
-}
-
-fn digest_of(digest: &proto::Digest) -> Digest {
-    let proto::Digest { number, start, heartbeat, version } = *digest;
-    Digest { number: NodeNumber(number), start, heartbeat, version }
-}
-
-/// Lists are bounded before they are taken.
-fn check_lists<'a>(lengths: &[usize], states: impl Iterator<Item = &'a proto::State>) -> Result<()> {
-    let suspects = states.map(|state| state.suspects.len());
-    match lengths.iter().copied().chain(suspects).find(|length| *length > ENTRIES_MAX) {
-        Some(length) => {
-            let text = format!("gossip with a list of {length} entries; {ENTRIES_MAX} are taken");
-            Err(Error::new(ErrorKind::InvalidArgument, text))
-        }
-        None => Ok(()),
+    /// What this node says of itself, with its clock at this moment.
+    fn own_message(&self, own: &State) -> proto::State {
+        let mut own = own.clone();
+        own.now = self.hlc.read(self.env.unix_ms());
+        own.into()
     }
 }
 

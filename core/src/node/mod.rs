@@ -32,7 +32,8 @@ use crate::base::trusted::TrustedClock;
 use crate::client::{Peers, Router, TopologySource};
 use crate::coordinator::Coordinator;
 use crate::membership::{Clocks, Founders};
-use crate::replica::{Lease, Missed, Replica};
+use crate::repair::Settle;
+use crate::replica::{Hints, Lease, Replica};
 use crate::ring::Topology;
 use crate::storage::Engine;
 use crate::store::Store;
@@ -138,7 +139,7 @@ pub(crate) struct NodeCore {
     topology: Arc<NodeTopology>,
     peers: Arc<Peers>,
     router: Router,
-    missed: Arc<Missed>,
+    hints: Arc<Hints>,
     events: Arc<Events>,
     refusals: Arc<Refusals>,
     serving: OnceLock<Serving>,
@@ -166,6 +167,7 @@ pub(crate) struct NodeCore {
 struct Serving {
     replica: Arc<Replica>,
     coordinator: Coordinator,
+    settle: Arc<Settle>,
 }
 
 impl std::fmt::Debug for NodeCore {

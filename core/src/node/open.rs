@@ -12,6 +12,7 @@ use super::service::Service;
 use super::{Gate, Node, NodeCore, NodeParts, Serving};
 use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::events::Events;
 use crate::base::hlc::Hlc;
 use crate::base::ids::{ClusterId, NodeNumber, PartitionId};
 use crate::base::settings::Settings;
@@ -19,8 +20,8 @@ use crate::base::trusted::TrustedClock;
 use crate::client::{Check, Introduce, Peers, Pool, Router, TopologySource};
 use crate::coordinator::{Coordinator, Parts};
 use crate::membership::Founders;
-use crate::repair::{Exchange, Settle};
-use crate::replica::{Lease, Limits, Missed, Refusal, Replica};
+use crate::repair::{Exchange, Handoff, Settle};
+use crate::replica::{HintLimits, Hints, Lease, Limits, Replica};
 use crate::ring::bucket::BUCKET_DEFAULT;
 use crate::ring::topology::Member;
 use crate::ring::{BucketSpec, Location, Replicas, Topology};
@@ -70,41 +71,16 @@ async fn build(
     lease.extend(hlc.read(env.unix_ms()).next()).await?;
     let identity = Identity::start(engine.as_ref(), &env).await?;
     let seat = Seat::load(engine.as_ref())?;
+    let events = Arc::<Events>::default();
+    let limits = HintLimits::of(&settings);
+    let hints = Arc::new(Hints::load(Arc::clone(&engine), limits, env.clone(), Arc::clone(&events))?);
     let stored = NodeTopology::stored(engine.as_ref())?;
     let own: Vec<&str> =
         [&settings.listen, &settings.advertise].into_iter().flatten().map(String::as_str).collect();
     let founders = Founders::of(&settings.seeds, &own);
     let peer_timeout = Duration::from_millis(settings.peer_timeout_ms);
     let core = Arc::new_cyclic(|weak: &std::sync::Weak<NodeCore>| {
-        let me = weak.clone();
-        let introduce: Introduce =
-            Arc::new(move || me.upgrade().map_or_else(|| Hello::client(0), |core| core.introduce()));
-        let me = weak.clone();
-        // What this node turns away itself must not look like being turned away: that would stop it.
-        let foreign = |error: Error| Error::new(ErrorKind::Io, error.message().to_owned());
-        let check: Check = Arc::new(move |hello| {
-            me.upgrade().map_or(Ok(()), |core| core.check_hello(hello).map_err(foreign))
-        });
-        let pool = Pool::new(
-            env.clone(),
-            transport,
-            introduce,
-            check,
-            Some(Arc::new(Service { core: weak.clone() })),
-            crate::wire::Limits::of(&settings),
-            Duration::from_millis(settings.connect_timeout_ms),
-        );
-        let peers = Arc::new(Peers::new(env.clone(), pool));
-        let me = weak.clone();
-        peers.observe(Box::new(move |node, sight, error| {
-            if let Some(core) = me.upgrade() {
-                core.sight(node, sight);
-                // A member turned this node away: another process has its identity.
-                if let Some(error) = error.filter(|error| error.kind() == ErrorKind::Locked) {
-                    core.fence(error);
-                }
-            }
-        }));
+        let peers = reach(weak, &settings, &env, transport);
         let topology = NodeTopology::new(env.clone(), Arc::clone(&engine), Arc::clone(&peers), stored);
         let source: Arc<dyn TopologySource> = Arc::clone(&topology) as Arc<dyn TopologySource>;
         let data_centre = Location::parse(&settings.location).ok().map(|l| l.data_centre().to_owned());
@@ -119,8 +95,8 @@ async fn build(
             topology,
             peers,
             router,
-            missed: Arc::new(Missed::default()),
-            events: Arc::default(),
+            hints,
+            events,
             refusals: Arc::default(),
             serving: OnceLock::new(),
             address: OnceLock::new(),
@@ -140,6 +116,44 @@ async fn build(
         }
     });
     Ok(core)
+}
+
+/// The way to the other members: who this node says it is, whom it turns away, and whom it tells what requests show.
+fn reach(
+    weak: &std::sync::Weak<NodeCore>,
+    settings: &Settings,
+    env: &Env,
+    transport: Arc<dyn Transport>,
+) -> Arc<Peers> {
+    let me = weak.clone();
+    let introduce: Introduce =
+        Arc::new(move || me.upgrade().map_or_else(|| Hello::client(0), |core| core.introduce()));
+    let me = weak.clone();
+    // What this node turns away itself must not look like being turned away: that would stop it.
+    let foreign = |error: Error| Error::new(ErrorKind::Io, error.message().to_owned());
+    let check: Check =
+        Arc::new(move |hello| me.upgrade().map_or(Ok(()), |core| core.check_hello(hello).map_err(foreign)));
+    let pool = Pool::new(
+        env.clone(),
+        transport,
+        introduce,
+        check,
+        Some(Arc::new(Service { core: weak.clone() })),
+        crate::wire::Limits::of(settings),
+        Duration::from_millis(settings.connect_timeout_ms),
+    );
+    let peers = Arc::new(Peers::new(env.clone(), pool));
+    let me = weak.clone();
+    peers.observe(Box::new(move |node, sight, error| {
+        if let Some(core) = me.upgrade() {
+            core.sight(node, sight);
+            // A member turned this node away: another process has its identity.
+            if let Some(error) = error.filter(|error| error.kind() == ErrorKind::Locked) {
+                core.fence(error);
+            }
+        }
+    }));
+    peers
 }
 
 impl NodeCore {
@@ -240,15 +254,15 @@ impl NodeCore {
             replica: Arc::clone(&replica),
             peers: Arc::clone(&self.peers),
             source: Arc::clone(&self.topology) as Arc<dyn TopologySource>,
-            missed: Arc::clone(&self.missed),
+            hints: Arc::clone(&self.hints),
             lease: Arc::clone(&self.lease),
             peer_timeout: Duration::from_millis(self.settings.peer_timeout_ms),
             clock_skew_max_ms: self.settings.clock_skew_max_ms,
         });
-        self.settle(&replica)?;
+        let settle = self.settle(&replica)?;
         self.topology.meet(super::gossip::members_of(self, replica.number()), topology, self.known_starts());
         // Set once: activations take turns.
-        let _first = self.serving.set(Serving { replica, coordinator });
+        let _first = self.serving.set(Serving { replica, coordinator, settle });
         self.activated.send_replace(true);
         // The others are told at once that this node is here.
         self.suspecting.notify_one();
@@ -256,22 +270,26 @@ impl NodeCore {
     }
 
     /// Starts to pay debts, the first of which is to learn what this node missed while it was away.
-    fn settle(&self, replica: &Arc<Replica>) -> Result<()> {
+    fn settle(&self, replica: &Arc<Replica>) -> Result<Arc<Settle>> {
         let source = Arc::clone(&self.topology) as Arc<dyn TopologySource>;
-        let peer_timeout = Duration::from_millis(self.settings.peer_timeout_ms);
+        let (env, peers) = (|| self.env.clone(), || Arc::clone(&self.peers));
         let exchange = Exchange::new(
-            self.env.clone(),
+            env(),
             Arc::clone(replica),
-            Arc::clone(&self.peers),
+            peers(),
             Arc::clone(&source),
             Arc::clone(&self.lease),
-            peer_timeout,
+            Duration::from_millis(self.settings.peer_timeout_ms),
         );
-        let missed = Arc::clone(&self.missed);
-        let settle = Settle::new(self.env.clone(), exchange, Arc::clone(replica), source, missed);
+        let hints = Arc::clone(&self.hints);
+        let (own, to) = (Arc::clone(replica), Arc::clone(&source));
+        let handoff = Handoff::new(env(), own, peers(), to, Arc::clone(&hints), &self.settings);
+        let own = Arc::clone(replica);
+        let settle = Arc::new(Settle::new(env(), exchange, handoff, own, peers(), source, hints));
         settle.note_all()?;
-        self.env.spawn(settle.run());
-        Ok(())
+        self.env.spawn(Arc::clone(&settle).run());
+        self.env.spawn(Arc::clone(&self.hints).keep());
+        Ok(settle)
     }
 
     /// New actor numbers for all copies, on disk before any of them mints.
@@ -283,8 +301,7 @@ impl NodeCore {
         loop {
             match replica.renew_copies(topology.partition_ids().filter(owns)) {
                 Ok(()) => break,
-                Err(Refusal::Error(error)) => return Err(error),
-                Err(Refusal::Lease(needed)) => self.lease.extend(needed).await?,
+                Err(refusal) => self.lease.extend(refusal.lease()?).await?,
             }
         }
         let barrier = self.engine.apply(crate::storage::Batch::new())?;

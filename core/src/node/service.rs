@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::NodeCore;
 use crate::base::env::{BoxFuture, Deadline};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::ids::{BucketId, PartitionId};
+use crate::base::ids::{BucketId, NodeNumber, PartitionId, Time};
 use crate::causality::{Clock, encoding};
 use crate::client::{Caller, ReadRequest, ScanRequest, WriteRequest, level_of};
 use crate::replica::{PageQuery, Refusal, Replica, ReplicaItem};
@@ -62,9 +62,10 @@ impl NodeCore {
             Request::Control(bytes) => {
                 Box::pin(self.answer_control(bytes, hello)).await.map(Response::Control)
             }
-            Request::Apply { route, key, record, .. } => {
+            Request::Apply { route, key, captured, record } => {
                 self.catch_up(route.epoch).await;
-                self.apply(route, &key, &record).await
+                self.check_sender(from_member, hello.number)?;
+                self.apply(route, &key, captured, &record).await
             }
             Request::Fetch { route, key, full } => {
                 self.catch_up(route.epoch).await;
@@ -90,6 +91,7 @@ impl NodeCore {
         let topology = self.topology().ok_or_else(|| Response::Failed(crate::client::no_cluster()))?;
         if u32::from(route.partition.0) >= topology.partitions {
             let text = format!("partition {} of {}", route.partition, topology.partitions);
+            self.refused("unknown_partition", None, &text);
             return Err(Response::Failed(Error::invalid(text)));
         }
         let changed = topology.changed.get(usize::from(route.partition.0)).copied().unwrap_or_default();
@@ -105,6 +107,7 @@ impl NodeCore {
         let serving = self.serving().map_err(Response::Failed)?;
         let bucket = topology.buckets.get(&route.bucket);
         let Some(bucket) = bucket else {
+            self.refused("unknown_bucket", None, &format!("bucket number {}", route.bucket));
             return Err(Response::NotOwner { epoch: topology.epoch });
         };
         let owners = topology.owners(route.partition, &bucket.n);
@@ -118,7 +121,21 @@ impl NodeCore {
         Ok(Arc::clone(&serving.replica))
     }
 
-    async fn apply(&self, route: Route, key: &Bytes, record: &Bytes) -> Result<Response> {
+    /// Records come from members. One that dialed before it was a member said no number then.
+    fn check_sender(&self, from_member: bool, peer: Option<NodeNumber>) -> Result<()> {
+        let topology = self.topology().ok_or_else(crate::client::no_cluster)?;
+        if from_member && peer.is_none_or(|number| topology.members.contains_key(&number)) {
+            return Ok(());
+        }
+        let text = match peer {
+            Some(number) => format!("a record from n{number}, which is no member"),
+            None => "a record from a client".to_owned(),
+        };
+        self.refused("unknown_member", peer, &text);
+        Err(Error::invalid(text))
+    }
+
+    async fn apply(&self, route: Route, key: &Bytes, captured: Time, record: &Bytes) -> Result<Response> {
         self.check_key(key)?;
         self.check_record(record)?;
         let replica = match self.owned(route, key) {
@@ -126,10 +143,14 @@ impl NodeCore {
             Err(response) => return Ok(response),
         };
         let merged = loop {
-            match replica.merge(route.partition, route.bucket, key, record) {
+            match replica.merge(route.partition, route.bucket, key, record, captured) {
                 Ok(merged) => break merged,
-                Err(Refusal::Error(error)) => return Err(error),
-                Err(Refusal::Lease(needed)) => Box::pin(self.lease.extend(needed)).await?,
+                Err(refusal @ Refusal::Stale { now, .. }) => {
+                    let reason = refusal.lease().err().map(|error| error.to_string());
+                    self.refused("stale_record", None, &reason.unwrap_or_default());
+                    return Ok(Response::StaleRecord { now });
+                }
+                Err(refusal) => Box::pin(self.lease.extend(refusal.lease()?)).await?,
             }
         };
         replica.engine().acknowledged(merged.lsn).await.map_err(|error| error.maybe_applied_if(true))?;

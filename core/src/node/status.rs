@@ -15,7 +15,7 @@ impl NodeCore {
         let recovering = self.serving.get().map_or(0, |serving| {
             serving.replica.copies().all().iter().filter(|(_, copy)| copy.recovering).count()
         });
-        recovering + self.missed.len()
+        recovering + usize::try_from(self.hints.len()).unwrap_or(usize::MAX)
     }
 
     pub(super) fn status_now(&self) -> Status {
@@ -90,6 +90,8 @@ impl NodeCore {
             ("clock_lead_ms".to_owned(), gauge(self.lead_ms.load(Ordering::Relaxed))),
             ("events".to_owned(), gauge(self.events.last())),
         ];
+        metrics
+            .extend(self.repair_metrics().into_iter().map(|(name, value)| (name.to_owned(), gauge(value))));
         let refused = self.refusals.counts();
         metrics.extend(refused.into_iter().map(|(what, count)| (format!("refused_{what}"), gauge(count))));
         metrics
@@ -97,6 +99,21 @@ impl NodeCore {
 }
 
 impl NodeCore {
+    fn repair_metrics(&self) -> [(&'static str, u64); 8] {
+        let owed = self.hints.stats();
+        let exchanged = self.serving.get().map(|serving| serving.settle.exchanged()).unwrap_or_default();
+        [
+            ("hints_owed", owed.keys),
+            ("hints_bytes", owed.bytes),
+            ("hints_delivered", owed.delivered),
+            ("hints_collapsed", owed.collapsed),
+            ("partitions_owed", owed.partitions),
+            ("exchange_compared", exchanged.compared),
+            ("exchange_pulled", exchanged.pulled),
+            ("exchange_pushed", exchanged.pushed),
+        ]
+    }
+
     fn state_of(&self, number: NodeNumber, me: bool) -> &'static str {
         if me {
             return "up";
@@ -124,7 +141,7 @@ impl NodeCore {
             location: member.map(|member| member.location.as_str().to_owned()).unwrap_or_default(),
             state: self.state_of(number, me).to_owned(),
             owns: topology.share(number),
-            hints_pending: self.missed.owed_to(number) as u64,
+            hints_pending: self.hints.owed_to(number),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use crate::base::Env;
 use crate::base::error::{Error, Result};
-use crate::base::ids::{BucketId, NodeNumber, PartitionId};
+use crate::base::ids::{BucketId, NodeNumber, PartitionId, Time};
 use crate::causality::encoding;
 use crate::client::{Peers, TopologySource, current};
-use crate::replica::{Lease, PageQuery, Refusal, Replica};
+use crate::replica::{Lease, PageQuery, Replica};
 use crate::ring::Topology;
 use crate::wire::{Request, Response, Route};
 
@@ -35,6 +35,15 @@ pub struct Exchanged {
     pub pulled: u64,
     /// Records that were sent there.
     pub pushed: u64,
+}
+
+impl Exchanged {
+    /// Adds what another exchange did.
+    pub fn add(&mut self, other: Self) {
+        self.compared += other.compared;
+        self.pulled += other.pulled;
+        self.pushed += other.pushed;
+    }
 }
 
 /// Compares copies with other owners.
@@ -130,27 +139,37 @@ impl Exchange {
         let route = Route { bucket: *bucket, partition, epoch: topology.epoch };
         let mut theirs = None;
         if there {
+            let asked = self.replica.now();
             let fetch = Request::Fetch { route, key: key.clone(), full: true };
             let Response::Record { record, .. } = self.call(peer, fetch).await? else {
                 return Err(Error::corrupt("an answer of the wrong kind to a fetch"));
             };
             if let Some(record) = &record {
-                self.merge(partition, *bucket, key, record).await?;
+                self.merge(partition, *bucket, key, record, asked).await?;
                 exchanged.pulled += 1;
             }
             theirs = record;
         }
-        let Some(ours) = self.replica.read(partition, *bucket, key)? else { return Ok(()) };
-        if theirs.as_ref() == Some(&ours) {
-            return Ok(());
-        }
-        let apply = Request::Apply { route, key: key.clone(), captured: self.replica.now(), record: ours };
-        match self.call(peer, apply).await? {
-            Response::Applied { .. } => {
-                exchanged.pushed += 1;
-                Ok(())
+        let mut heard = Time::default();
+        loop {
+            // Read before each sending: what is sent is as old as its capture says.
+            let captured = self.replica.now().max(heard);
+            let Some(ours) = self.replica.read(partition, *bucket, key)? else { return Ok(()) };
+            if theirs.as_ref() == Some(&ours) {
+                return Ok(());
             }
-            _ => Err(Error::corrupt("an answer of the wrong kind to a record")),
+            let apply = Request::Apply { route, key: key.clone(), captured, record: ours };
+            match self.call(peer, apply).await? {
+                Response::Applied { .. } => {
+                    exchanged.pushed += 1;
+                    return Ok(());
+                }
+                Response::StaleRecord { now } if now > heard => {
+                    self.replica.absorb(now);
+                    heard = now;
+                }
+                _ => return Err(Error::corrupt("an answer of the wrong kind to a record")),
+            }
         }
     }
 
@@ -160,12 +179,12 @@ impl Exchange {
         bucket: BucketId,
         key: &[u8],
         record: &Bytes,
+        asked: Time,
     ) -> Result<()> {
         loop {
-            match self.replica.merge(partition, bucket, key, record) {
+            match self.replica.merge(partition, bucket, key, record, asked) {
                 Ok(_) => return Ok(()),
-                Err(Refusal::Error(error)) => return Err(error),
-                Err(Refusal::Lease(needed)) => self.lease.extend(needed).await?,
+                Err(refusal) => self.lease.extend(refusal.lease()?).await?,
             }
         }
     }

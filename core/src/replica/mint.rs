@@ -50,17 +50,43 @@ pub struct Minted {
     pub clock: Clock,
     /// The whole record, encoded, to send to the other owners.
     pub record: Bytes,
+    /// The node's clock when the record was made: it is sent with it.
+    pub captured: Time,
     /// The batch to wait for.
     pub lsn: Lsn,
 }
 
-/// Why nothing was minted.
+/// Why nothing was minted or merged.
 #[derive(Debug)]
 pub enum Refusal {
     /// The clock's lease must be extended to this time first.
     Lease(Time),
+    /// The record to merge was captured too long before the node's clock.
+    Stale {
+        /// When it was captured.
+        captured: Time,
+        /// The node's clock.
+        now: Time,
+    },
     /// The write is refused.
     Error(Error),
+}
+
+impl Refusal {
+    /// The time to which the lease must be extended before another try.
+    ///
+    /// # Errors
+    /// The refusal, where trying again would not help.
+    pub fn lease(self) -> Result<Time, Error> {
+        match self {
+            Self::Lease(needed) => Ok(needed),
+            Self::Stale { captured, now } => {
+                let age_ms = now.unix_ms().saturating_sub(captured.unix_ms());
+                Err(Error::new(ErrorKind::Timeout, format!("the record was captured {age_ms} ms ago")))
+            }
+            Self::Error(error) => Err(error),
+        }
+    }
 }
 
 impl From<Error> for Refusal {

@@ -24,13 +24,17 @@ use crate::storage::key::data_key;
 /// Locks per node: enough that two of sixty-four writers seldom meet, few enough to stay in cache.
 const STRIPES: usize = 256;
 
-/// What a record may grow to.
+/// What a record may grow to, how old it may arrive, and whose clock is believed.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Live siblings and bytes.
     pub record: causality::limits::Limits,
     /// Clock entries above which the oldest are cut.
     pub clock_entries_max: usize,
+    /// How long ago a record that is merged may have been captured.
+    pub record_life_ms: u64,
+    /// How far ahead a peer's clock may be to raise this node's.
+    pub clock_skew_max_ms: u64,
 }
 
 impl Limits {
@@ -43,6 +47,8 @@ impl Limits {
                 record_bytes_max: settings.record_bytes_max as usize,
             },
             clock_entries_max: settings.clock_entries_max as usize,
+            record_life_ms: settings.record_life_ms,
+            clock_skew_max_ms: settings.clock_skew_max_ms,
         }
     }
 }
@@ -116,6 +122,11 @@ impl Replica {
         self.hlc.read(self.env.unix_ms())
     }
 
+    /// Takes the clock that a peer told, if it is believed: a slow clock does not stay behind.
+    pub fn absorb(&self, heard: Time) {
+        self.hlc.absorb_believable(heard, self.env.unix_ms(), self.limits.clock_skew_max_ms);
+    }
+
     /// Whether the copy of a partition counts in read quorums. One that was never started has nothing to forget.
     #[must_use]
     pub fn counts(&self, partition: PartitionId) -> bool {
@@ -165,7 +176,7 @@ impl Replica {
             Some(bytes) => decode(&bytes)?,
             None => Record::default(),
         };
-        let now_ms = self.env.unix_ms();
+        let (now_ms, captured) = (self.env.unix_ms(), self.now());
         let tick = self.hlc.mint(now_ms, mint.floor).map_err(|needed| Refusal::Lease(needed.0))?;
         let actor = Actor { node: self.number, copy: copy.actor };
         let (record, dot) = next_record(stored, mint, actor, tick, now_ms, &self.limits)?;
@@ -173,23 +184,31 @@ impl Replica {
         let mut batch = Batch::new();
         batch.put(key, bytes.clone());
         let lsn = self.engine.apply(batch)?;
-        Ok(Minted { dot, clock: record.clock, record: bytes, lsn })
+        Ok(Minted { dot, clock: record.clock, record: bytes, captured, lsn })
     }
 
-    /// Merges a record that a peer sent, and says what the key's winner is now.
+    /// Merges a record that a peer sent, and says what the key's winner is now. `captured` is when the record was read by
+    /// the peer, on its clock; or, of a record that this node asked for, when it asked, on its own.
     ///
     /// # Errors
-    /// `Corruption` for bytes that are no record, `Refusal::Lease` as for `mint`, and what the engine reports.
+    /// `Refusal::Stale` for a record that was captured too long ago, `Corruption` for bytes that are no record,
+    /// `Refusal::Lease` as for `mint`, and what the engine reports. Nothing is changed by any of them.
     pub fn merge(
         &self,
         partition: PartitionId,
         bucket: BucketId,
         key: &[u8],
         bytes: &Bytes,
+        captured: Time,
     ) -> Result<Merged, Refusal> {
+        let _stripe = self.stripe(bucket, key);
+        // Under the lock: what is removed under it later has been waited for as long as a record may be under way.
+        let now = self.now();
+        if now.unix_ms().saturating_sub(captured.unix_ms()) > self.limits.record_life_ms {
+            return Err(Refusal::Stale { captured, now });
+        }
         let copy = self.copy(partition)?;
         let engine_key = data_key(partition, copy.generation, bucket, key);
-        let _stripe = self.stripe(bucket, key);
         let stored = self.engine.get(&engine_key)?;
         let merged = encoding::merge(stored.as_ref(), bytes)?;
         let mut batch = Batch::new();

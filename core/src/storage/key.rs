@@ -1,21 +1,27 @@
 //! Keys of an engine: a space byte, and in the data space the copy and bucket that a record belongs to.
 //! `space u8, partition u16, generation u64, bucket u32, key`, all big-endian, so that a copy, and a bucket within it,
 //! is one range. The generation is the copy's first number: a copy started anew shares no key with the one before.
+//! What owners are owed has a space of its own: `space u8, owner u32, partition u16`, and for a single key `bucket u32, key`.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::base::error::{Error, Result};
-use crate::base::ids::{BucketId, CopyNumber, PartitionId};
+use crate::base::ids::{BucketId, CopyNumber, NodeNumber, PartitionId};
 
 /// The space of what a node knows about itself: identity, lease, topology, acceptor, copies.
 pub const META: u8 = 0;
 /// The space of records.
 pub const DATA: u8 = 1;
+/// The space of hints: what this node owes to owners.
+pub const HINTS: u8 = 2;
 /// The space that an engine keeps for itself; scans and batches from outside never reach it.
 pub(super) const ENGINE: u8 = 0xff;
 
 /// Bytes before the user's key in the data space.
 pub const DATA_PREFIX_BYTES: usize = 1 + 2 + 8 + 4;
+
+/// Bytes before bucket and key in the hint space.
+const HINT_PREFIX_BYTES: usize = 1 + 4 + 2;
 
 /// A range of keys: from `from` up to and without `to`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,6 +88,44 @@ pub fn bucket_bounds(partition: PartitionId, generation: CopyNumber, bucket: Buc
     prefix_bounds(&data_key(partition, generation, bucket, &[]))
 }
 
+/// What an entry of the hint space says: an owner, a partition, and a bucket with a key; none: the partition as a whole.
+pub type HintKey = (NodeNumber, PartitionId, Option<(BucketId, Bytes)>);
+
+/// The engine key of a key, or of a partition as a whole, that an owner is owed.
+#[must_use]
+pub fn hint_key(owner: NodeNumber, partition: PartitionId, key: Option<(BucketId, &[u8])>) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(HINT_PREFIX_BYTES + 4 + key.map_or(0, |(_, key)| key.len()));
+    bytes.put_u8(HINTS);
+    bytes.put_u32(owner.0);
+    bytes.put_u16(partition.0);
+    if let Some((bucket, key)) = key {
+        bytes.put_u32(bucket.0);
+        bytes.put_slice(key);
+    }
+    bytes.freeze()
+}
+
+/// Takes a key of the hint space apart.
+///
+/// # Errors
+/// `Corruption` for a key that `hint_key` cannot have made.
+pub fn split_hint_key(bytes: &Bytes) -> Result<HintKey> {
+    let fault = || Error::corrupt(format!("not a key of the hint space: {bytes:02x?}"));
+    let (prefix, rest) = bytes.split_first_chunk::<HINT_PREFIX_BYTES>().ok_or_else(fault)?;
+    let [space, o0, o1, o2, o3, p0, p1] = *prefix;
+    if space != HINTS {
+        return Err(fault());
+    }
+    let key = match rest.split_first_chunk::<4>() {
+        None if rest.is_empty() => None,
+        Some((bucket, key)) if !key.is_empty() => {
+            Some((BucketId(u32::from_be_bytes(*bucket)), bytes.slice(HINT_PREFIX_BYTES + 4..)))
+        }
+        _ => return Err(fault()),
+    };
+    Ok((NodeNumber(u32::from_be_bytes([o0, o1, o2, o3])), PartitionId(u16::from_be_bytes([p0, p1])), key))
+}
+
 /// The engine key of something that a node knows about itself.
 #[must_use]
 pub fn meta_key(name: &str) -> Bytes {
@@ -139,6 +183,22 @@ mod tests {
         assert_eq!((parts.bucket, &parts.key[..]), (BucketId(4), &b"user"[..]));
         assert!(split_data_key(&key.slice(..14)).is_err());
         assert!(split_data_key(&meta_key("a name that is long enough")).is_err());
+    }
+
+    #[test]
+    fn a_hint_key_comes_apart_as_it_was_made() {
+        let (owner, partition) = (NodeNumber(0x0102_0304), PartitionId(5));
+        let key = hint_key(owner, partition, Some((BucketId(6), b"user")));
+        assert_eq!(&key[..], b"\x02\x01\x02\x03\x04\0\x05\0\0\0\x06user");
+        let user = Bytes::from_static(b"user");
+        assert_eq!(split_hint_key(&key).unwrap(), (owner, partition, Some((BucketId(6), user))));
+        let whole = hint_key(owner, partition, None);
+        assert_eq!(split_hint_key(&whole).unwrap(), (owner, partition, None));
+        assert!(whole < key);
+        for length in [1, 6, 8, 11] {
+            assert!(split_hint_key(&key.slice(..length)).is_err(), "{length} bytes");
+        }
+        assert!(split_hint_key(&meta_key("a name that is long enough")).is_err());
     }
 
     #[test]

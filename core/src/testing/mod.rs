@@ -2,5 +2,6 @@
 //! loopback; without a path each node's disk is in memory with the crash model.
 
 mod cluster;
+pub mod crowd;
 
 pub use cluster::{Cluster, ClusterOptions};

@@ -76,6 +76,8 @@ kinds! {
     StaleEpoch = 0x95,
     /// The node holds no copy of the partition.
     NotOwner = 0x96,
+    /// Answers `Apply`: the record was captured too long ago.
+    StaleRecord = 0x97,
     /// The request failed.
     Failed = 0x9e,
     /// A control response in protobuf.

@@ -65,6 +65,12 @@ pub enum Response {
         /// The answering node's epoch.
         epoch: Epoch,
     },
+    /// The record was captured too long before the replica's clock, and nothing was merged. Read again, it may be sent
+    /// again: captured no earlier than this answer was heard.
+    StaleRecord {
+        /// The replica's clock.
+        now: Time,
+    },
     /// A message of `proto/control.proto`.
     Control(Bytes),
     /// The request failed; the error says whether it may have been applied.
@@ -86,6 +92,7 @@ impl Response {
             Self::Written { .. } => Kind::Written,
             Self::StaleEpoch { .. } => Kind::StaleEpoch,
             Self::NotOwner { .. } => Kind::NotOwner,
+            Self::StaleRecord { .. } => Kind::StaleRecord,
             Self::Control(_) => Kind::ControlResponse,
             Self::Failed(_) => Kind::Failed,
         }
@@ -140,6 +147,10 @@ impl Response {
                 put_epoch(head, *epoch);
                 &EMPTY
             }
+            Self::StaleRecord { now } => {
+                head.put_u64_le(now.0);
+                &EMPTY
+            }
             Self::Control(bytes) => bytes,
             Self::Failed(error) => {
                 failure::encode(head, error);
@@ -178,6 +189,7 @@ impl Response {
             },
             Kind::StaleEpoch => Self::StaleEpoch { epoch: reader.epoch()? },
             Kind::NotOwner => Self::NotOwner { epoch: reader.epoch()? },
+            Kind::StaleRecord => Self::StaleRecord { now: reader.time()? },
             Kind::ControlResponse => Self::Control(reader.rest(usize::MAX)?),
             Kind::Failed => Self::Failed(failure::decode(&mut reader)?),
             other => return Err(Error::corrupt(format!("{other:?} is no response"))),

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use ringkeep::base::ids::{BucketId, NodeNumber};
 use ringkeep::base::settings::Durability;
+use ringkeep::storage::key::hint_key;
+use ringkeep::storage::{Batch, Engine};
 use ringkeep_simulation::World;
 use ringkeep_simulation::checkers::check;
 use ringkeep_simulation::client::Client;
@@ -238,5 +242,114 @@ fn a_split_lets_the_majority_go_on_and_the_minority_answers_nothing_old() {
         settle(&world).await;
         shows(&world, 0, key, 2).await;
         nothing_is_broken(&world);
+    });
+}
+
+fn metric(world: &World, machine: u32, name: &str) -> f64 {
+    let live = world.cluster.live(machine).expect("the machine runs");
+    live.node.metrics().get(name).copied().unwrap_or_default()
+}
+
+async fn until(world: &World, what: &str, mut holds: impl FnMut() -> bool) {
+    let began = world.stopwatch.elapsed_ms();
+    while !holds() {
+        world.env.sleep(Duration::from_millis(10)).await;
+        assert!(world.stopwatch.elapsed_ms() < began + 120_000, "{what}: {}", world.cluster.unsettled());
+    }
+}
+
+const MISSED: u32 = 100;
+
+/// The last machine is cut off while the first one writes, until the first owes it every key.
+async fn miss(world: &World) {
+    world.found().await.expect("a cluster comes up");
+    act(world, 0, Action::PutBlind(Key { space: Space::Sets, number: 0 })).await;
+    until(world, "the cluster settles", || world.cluster.settled()).await;
+    world.cluster.apply(&Fault::Isolate { node: 2 });
+    let writer = world.cluster.live(0).expect("the machine runs").node;
+    for number in 0..MISSED {
+        let put = writer.default_bucket().put(format!("key {number}"), format!("value {number}"));
+        put.await.expect("two of three have it");
+    }
+    until(world, "every key is owed", || metric(world, 0, "hints_owed") == f64::from(MISSED)).await;
+}
+
+async fn has_everything(world: &World, machine: u32) {
+    let node = world.cluster.live(machine).expect("the machine runs").node;
+    for number in 0..MISSED {
+        let held = node.default_bucket().get(format!("key {number}")).r(1).await;
+        assert_eq!(held.expect("it is read here"), Some(format!("value {number}").into()));
+    }
+}
+
+#[test]
+fn what_an_owner_missed_reaches_it_by_hints_alone() {
+    World::run(plan(Durability::Interval), async |world| {
+        miss(&world).await;
+        let exchanged = |machine| metric(&world, machine, "exchange_compared");
+        let before: Vec<f64> = world.cluster.numbers().map(exchanged).collect();
+        world.cluster.apply(&Fault::Heal);
+        until(&world, "the cluster settles", || world.cluster.settled()).await;
+        assert_eq!(world.cluster.numbers().map(exchanged).collect::<Vec<_>>(), before);
+        assert!(metric(&world, 0, "hints_delivered") >= f64::from(MISSED));
+        has_everything(&world, 2).await;
+    });
+}
+
+#[test]
+fn a_holder_killed_in_the_middle_of_delivery_loses_nothing() {
+    World::run(plan(Durability::Interval), async |world| {
+        miss(&world).await;
+        // A window of records takes one round trip, so that the middle lasts for some of them.
+        world.cluster.apply(&links(100));
+        world.cluster.apply(&Fault::Heal);
+        until(&world, "delivery is under way", || metric(&world, 0, "hints_delivered") > 0.0).await;
+        let left = metric(&world, 0, "hints_owed");
+        assert!(left > 0.0, "it is in the middle");
+        world.cluster.apply(&Fault::Kill { node: 0 });
+        world.cluster.apply(&Fault::Restart { node: 0 });
+        until(&world, "the holder is back", || world.cluster.live(0).is_some()).await;
+        let (owed, delivered) = (metric(&world, 0, "hints_owed"), metric(&world, 0, "hints_delivered"));
+        assert!(owed + delivered >= left, "{left} were owed, {owed} are and {delivered} came since");
+        until(&world, "the cluster settles", || world.cluster.settled()).await;
+        has_everything(&world, 2).await;
+    });
+}
+
+#[test]
+fn an_owner_whose_clock_is_a_day_ahead_gets_what_it_missed() {
+    World::run(plan(Durability::Interval), async |world| {
+        miss(&world).await;
+        // A clock that jumps is not believed, one that was wrong from the start is.
+        world.cluster.apply(&Fault::Skew { node: 2, ahead_ms: 86_400_000 });
+        world.cluster.apply(&Fault::Kill { node: 2 });
+        world.cluster.apply(&Fault::Restart { node: 2 });
+        world.cluster.apply(&Fault::Heal);
+        until(&world, "the cluster settles", || world.cluster.settled()).await;
+        assert!(metric(&world, 2, "refused_stale_record") > 0.0);
+        has_everything(&world, 2).await;
+    });
+}
+
+#[test]
+fn a_hint_for_an_owner_that_is_no_more_goes_to_the_owners_there_are() {
+    World::run(plan(Durability::Interval), async |world| {
+        world.found().await.unwrap();
+        let holder = world.cluster.live(0).expect("the machine runs").node;
+        holder.default_bucket().put("key", "value").w(3).await.unwrap();
+        until(&world, "the cluster settles", || world.cluster.settled()).await;
+        let partition = holder.topology().expect("it is a member").partition_of(BucketId(0), b"key");
+        let mut batch = Batch::new();
+        batch.put(hint_key(NodeNumber(77), partition, Some((BucketId(0), b"key"))), Bytes::new());
+        let engine = world.cluster.engine(0).expect("the machine runs");
+        engine.apply(batch).unwrap();
+        world.cluster.apply(&Fault::Kill { node: 0 });
+        world.cluster.apply(&Fault::Restart { node: 0 });
+        until(&world, "the holder is back", || world.cluster.live(0).is_some()).await;
+        until(&world, "the cluster settles", || world.cluster.settled()).await;
+        assert!(
+            (metric(&world, 0, "hints_delivered") - 2.0).abs() < 0.1,
+            "both other owners are sent the key"
+        );
     });
 }

@@ -130,6 +130,7 @@ pub(super) fn responses() -> Vec<(&'static str, Response)> {
         ("written", Response::Written { dot: DOT, clock: bytes("clock"), owners: 2, fallbacks: 1, now }),
         ("stale epoch", Response::StaleEpoch { epoch: ROUTE.epoch }),
         ("not owner", Response::NotOwner { epoch: ROUTE.epoch }),
+        ("stale record", Response::StaleRecord { now }),
         ("control response", Response::Control(bytes("protobuf"))),
         ("failed for want of a quorum", Response::Failed(unavailable)),
         ("failed for siblings", Response::Failed(crowded)),
@@ -298,6 +299,7 @@ pub(super) fn any_response() -> impl Strategy<Value = Response> {
         ),
         any_epoch().prop_map(|epoch| Response::StaleEpoch { epoch }),
         any_epoch().prop_map(|epoch| Response::NotOwner { epoch }),
+        any_time().prop_map(|now| Response::StaleRecord { now }),
         any_bytes(300).prop_map(Response::Control),
         any_failure().prop_map(Response::Failed),
     ]
