@@ -203,7 +203,7 @@ impl Coordinator {
         let enough = requirement.held_enough();
         #[cfg(feature = "planted")]
         if planted::is(Bug::NoWriteBack) {
-            return Ok(Some(bytes));
+            return Ok(Some(merged.record));
         }
         if !requirement.is_majority() || enough.met_by(&holders) {
             self.mend_behind(place, request, &merged, &holders);
