@@ -1,6 +1,9 @@
 //! What gossip costs as a cluster grows: bytes that a member sends in a round when nothing changes, and how many rounds
 //! pass until every other member holds a dead one for down. The shipped deciders, without a network.
 
+#![expect(clippy::print_stdout, reason = "figures are what it is for")]
+#![expect(clippy::disallowed_methods, reason = "a time to begin at; no clock runs here")]
+
 use ringkeep::base::NodeNumber;
 use ringkeep::membership::Standing;
 use ringkeep::testing::crowd::{Condition, Crowd};

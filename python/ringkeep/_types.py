@@ -90,6 +90,8 @@ class Settings(TypedDict, total=False):
     frame_bytes_max: int
     peer_bytes_in_flight_max: int
     requests_in_flight_max: int
+    coordinating_max: int
+    coordinating_bytes_max: int
     connections_max: int
     memory_table_bytes: int
     block_cache_bytes: int

@@ -96,6 +96,11 @@ pub struct Settings {
     pub peer_bytes_in_flight_max: u64,
     /// Most requests that one connection may have under way.
     pub requests_in_flight_max: u32,
+    /// Most requests that a node coordinates for others at once; more are refused as `Overloaded`. Enough to keep every
+    /// core busy many times over, few enough that what waits among them is answered in time.
+    pub coordinating_max: u32,
+    /// Most bytes of keys and values of such requests.
+    pub coordinating_bytes_max: u64,
     /// Most connections that a node accepts.
     pub connections_max: u32,
     /// Bytes of the memory table (and of the log behind it) at which it is sealed and flushed.
@@ -143,6 +148,8 @@ impl Default for Settings {
             frame_bytes_max: 16 << 20,
             peer_bytes_in_flight_max: 64 << 20,
             requests_in_flight_max: 65_536,
+            coordinating_max: 4_096,
+            coordinating_bytes_max: 256 << 20,
             connections_max: 4_096,
             memory_table_bytes: 32 << 20,
             block_cache_bytes: 64 << 20,
@@ -250,6 +257,8 @@ impl Settings {
         range("frame_bytes_max", self.frame_bytes_max.into(), 1 << 20, 16 << 20);
         range("peer_bytes_in_flight_max", self.peer_bytes_in_flight_max, 1 << 20, 1 << 40);
         range("requests_in_flight_max", self.requests_in_flight_max.into(), 1, 1 << 20);
+        range("coordinating_max", self.coordinating_max.into(), 1, 1 << 20);
+        range("coordinating_bytes_max", self.coordinating_bytes_max, 1 << 20, 1 << 40);
         range("connections_max", self.connections_max.into(), 1, 1 << 20);
         range("memory_table_bytes", self.memory_table_bytes, 64 << 10, 4 << 30);
         range("block_cache_bytes", self.block_cache_bytes, 0, 1 << 40);

@@ -95,8 +95,10 @@ mod tests {
             });
         }
         let began = env.now();
+        // Both tasks have begun to sleep when the process stops.
+        env.sleep(Duration::from_millis(500)).await;
         standstill.begin();
-        env.sleep(Duration::from_secs(10)).await;
+        env.sleep(Duration::from_millis(9_500)).await;
         assert!(receiver.try_recv().is_err());
         standstill.end();
         for seconds in [1, 2] {

@@ -71,6 +71,13 @@ enum Tried {
     Failed(Error),
 }
 
+impl Tried {
+    /// Whether asking further would change nothing.
+    fn is_answer(&self) -> bool {
+        matches!(self, Self::Answer(_) | Self::Failed(_))
+    }
+}
+
 impl Router {
     /// A router that prefers members of `data_centre`; `try_timeout` limits one attempt of a read.
     #[must_use]
@@ -156,7 +163,7 @@ impl Router {
     /// # Errors
     /// That of the last member tried.
     pub async fn scan(&self, request: &ScanRequest) -> Result<ScannedPage> {
-        let topology = current(self.source.as_ref())?;
+        let mut topology = current(self.source.as_ref())?;
         let mut last_error = None;
         for node in self.in_order(&topology, topology.members.keys().copied()) {
             let deadline = self.attempt(request.deadline, true);
@@ -178,6 +185,12 @@ impl Router {
                 Ok(Response::Page { items, more, now }) => return decode_page(items, more, now),
                 Ok(Response::Failed(error)) if !error.retryable() => return Err(error),
                 Ok(Response::Failed(error)) | Err(error) => last_error = Some(error),
+                Ok(Response::StaleEpoch { epoch }) => {
+                    // The next member is asked under the topology that this one knows.
+                    self.source.refresh(epoch, request.deadline).await?;
+                    topology = current(self.source.as_ref())?;
+                    last_error = Some(behind(node, epoch));
+                }
                 Ok(other) => last_error = Some(unexpected(&other)),
             }
             if request.deadline.passed() {
@@ -201,12 +214,24 @@ impl Router {
             let spec = topology.buckets.get(&bucket).ok_or_else(|| gone(bucket))?;
             let route = Route { bucket, partition, epoch: topology.epoch, sloppy };
             let mut newer = None;
-            for node in self.coordinators(&topology, partition, spec, asked) {
+            let mut nodes = self.coordinators(&topology, partition, spec, asked).into_iter().peekable();
+            while let Some(node) = nodes.next() {
                 if Some(node) == me {
                     return Ok(None);
                 }
                 let attempt = self.attempt(deadline, idempotent);
-                match self.attempt_at(node, make(route, attempt), attempt, idempotent).await {
+                let first = self.attempt_at(node, make(route, attempt), attempt, idempotent);
+                let tried = if idempotent {
+                    // Its own turn comes only when the first has failed: the member that asks is not one of those asked.
+                    let later = || {
+                        let next = nodes.next_if(|node| Some(*node) != me);
+                        next.map(|node| self.attempt_at(node, make(route, attempt), attempt, true))
+                    };
+                    self.hedged(node, first, later).await
+                } else {
+                    first.await
+                };
+                match tried {
                     Tried::Answer(response) => return Ok(Some(response)),
                     Tried::Failed(error) => return Err(error),
                     Tried::Again { error, newer: heard } => {
@@ -227,6 +252,28 @@ impl Router {
         Err(last_error.unwrap_or_else(passed))
     }
 
+    /// Waits for an attempt as long as its member usually takes; then another is asked too, and the first answer counts.
+    async fn hedged<F: Future<Output = Tried>>(
+        &self,
+        node: NodeNumber,
+        first: impl Future<Output = Tried>,
+        later: impl FnOnce() -> Option<F>,
+    ) -> Tried {
+        let mut first = std::pin::pin!(first);
+        tokio::select! {
+            biased;
+            tried = &mut first => return tried,
+            () = self.env.sleep(self.peers.hedge(&[node])) => {}
+        }
+        let Some(second) = later() else { return first.await };
+        let mut second = std::pin::pin!(second);
+        tokio::select! {
+            biased;
+            tried = &mut first => if tried.is_answer() { tried } else { second.await },
+            tried = &mut second => if tried.is_answer() { tried } else { first.await },
+        }
+    }
+
     async fn attempt_at(
         &self,
         node: NodeNumber,
@@ -235,10 +282,9 @@ impl Router {
         idempotent: bool,
     ) -> Tried {
         match self.peers.call(node, request, deadline).await {
-            Ok(Response::StaleEpoch { epoch } | Response::NotOwner { epoch }) => Tried::Again {
-                error: Error::new(ErrorKind::QuorumUnavailable, format!("n{node} is at epoch {epoch}")),
-                newer: Some(epoch),
-            },
+            Ok(Response::StaleEpoch { epoch } | Response::NotOwner { epoch }) => {
+                Tried::Again { error: behind(node, epoch), newer: Some(epoch) }
+            }
             Ok(Response::Failed(error)) => {
                 // A member that is closing, or whose clock is wrong, leaves the work to another.
                 let again =
@@ -300,6 +346,10 @@ fn decode_page(items: Vec<crate::wire::PageItem>, more: bool, now: Time) -> Resu
 
 fn timeout_ms(deadline: Deadline) -> u32 {
     u32::try_from(deadline.remaining().as_millis()).unwrap_or(u32::MAX).max(1)
+}
+
+fn behind(node: NodeNumber, epoch: Epoch) -> Error {
+    Error::new(ErrorKind::QuorumUnavailable, format!("n{node} is at epoch {epoch}"))
 }
 
 fn passed() -> Error {

@@ -1,6 +1,7 @@
 //! Floor 5: the node. Builds, wires, starts, drains and stops everything: engine, clock, copies, coordinator, membership,
 //! connections. A node is a store; its operations run on the caller's thread as far as they need no network.
 
+mod admission;
 mod agreement;
 mod backend;
 mod clocks;
@@ -39,6 +40,7 @@ use crate::ring::Topology;
 use crate::storage::Engine;
 use crate::store::Store;
 use crate::wire::Transport;
+use admission::Admission;
 use agreement::Seat;
 use identity::Identity;
 use known::KnownMembers;
@@ -167,6 +169,7 @@ pub(crate) struct NodeCore {
     /// Told when this node's suspicions change.
     suspecting: Notify,
     gossip_bytes: AtomicU64,
+    admission: Arc<Admission>,
 }
 
 /// What a node has once it is a member.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::admission::Admission;
 use super::agreement::Seat;
 use super::identity::Identity;
 use super::membership::NodeTopology;
@@ -96,6 +97,7 @@ async fn build(
         let source: Arc<dyn TopologySource> = Arc::clone(&topology) as Arc<dyn TopologySource>;
         let data_centre = Location::parse(&settings.location).ok().map(|l| l.data_centre().to_owned());
         let router = Router::new(env.clone(), Arc::clone(&peers), source, data_centre, peer_timeout);
+        let admission = Arc::new(Admission::new(&settings));
         NodeCore {
             env,
             settings,
@@ -124,6 +126,7 @@ async fn build(
             lead_ms: Arc::default(),
             suspecting: tokio::sync::Notify::new(),
             gossip_bytes: std::sync::atomic::AtomicU64::new(0),
+            admission,
         }
     });
     Ok(core)

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::NodeCore;
 use crate::base::env::{BoxFuture, Deadline};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::ids::{BucketId, NodeNumber, Time};
+use crate::base::ids::{BucketId, Epoch, NodeNumber, PartitionId, Time};
 use crate::causality::{Clock, encoding};
 use crate::client::{Caller, ReadRequest, ScanRequest, WriteRequest, level_of};
 use crate::replica::{CopyId, CopySet, Holder, PageQuery, Refusal, Replica, ReplicaItem};
@@ -71,14 +71,29 @@ impl NodeCore {
                 self.catch_up(route.epoch).await;
                 self.fetch(route, &key, full)
             }
-            page @ Request::Page { .. } => self.page(page),
-            write @ Request::Write { .. } => Box::pin(self.coordinate_write(write, from_member)).await,
-            Request::Read { route, key, need, timeout_ms } => {
+            page @ Request::Page { .. } => {
+                if let Request::Page { epoch, .. } = &page {
+                    self.catch_up(*epoch).await;
+                }
+                self.page(page)
+            }
+            write @ Request::Write { .. } => {
+                let _admitted = self.admission.admit(&write)?;
+                Box::pin(self.coordinate_write(write, from_member)).await
+            }
+            read @ Request::Read { .. } => {
+                let _admitted = self.admission.admit(&read)?;
+                let Request::Read { route, key, need, timeout_ms } = read else {
+                    return Err(Error::invalid("not a read"));
+                };
                 let deadline = self.limit(timeout_ms);
                 let read = (route, key, need);
                 Box::pin(self.coordinate_read(read, deadline, from_member)).await
             }
-            scan @ Request::Scan { .. } => Box::pin(self.coordinate_scan(scan)).await,
+            scan @ Request::Scan { .. } => {
+                let _admitted = self.admission.admit(&scan)?;
+                Box::pin(self.coordinate_scan(scan)).await
+            }
         }
     }
 
@@ -99,6 +114,18 @@ impl NodeCore {
             return Err(Response::StaleEpoch { epoch: topology.epoch });
         }
         Ok(topology)
+    }
+
+    /// The answer to a request about one partition, or all, whose epoch is older than the last change there.
+    fn stale_for(&self, epoch: Epoch, partition: Option<PartitionId>) -> Option<Response> {
+        let topology = self.topology()?;
+        let changed = match partition {
+            Some(partition) => topology.changed.get(usize::from(partition.0)).copied(),
+            None => topology.changed.iter().max().copied(),
+        };
+        changed
+            .is_some_and(|changed| epoch < changed)
+            .then_some(Response::StaleEpoch { epoch: topology.epoch })
     }
 
     /// As `current_for`, for a replica's request: the sender must have found this node among the owners, or for a sloppy
@@ -180,6 +207,7 @@ impl NodeCore {
 
     fn page(&self, request: Request) -> Result<Response> {
         let Request::Page {
+            epoch,
             partition,
             bucket,
             after,
@@ -190,11 +218,13 @@ impl NodeCore {
             bytes_max,
             records,
             sloppy,
-            ..
         } = request
         else {
             return Err(Error::invalid("not a page"));
         };
+        if let Some(stale) = self.stale_for(epoch, partition) {
+            return Ok(stale);
+        }
         let serving = self.serving()?;
         let replica = &serving.replica;
         if partition.is_none() && (bucket.is_none() || replica.recovering()) {
@@ -295,11 +325,25 @@ impl NodeCore {
 
     async fn coordinate_scan(self: &Arc<Self>, request: Request) -> Result<Response> {
         let Request::Scan {
-            bucket, after, inclusive, end, prefix, items_max, need, timeout_ms, sloppy, ..
+            bucket,
+            epoch,
+            after,
+            inclusive,
+            end,
+            prefix,
+            items_max,
+            need,
+            timeout_ms,
+            sloppy,
+            ..
         } = request
         else {
             return Err(Error::invalid("not a scan"));
         };
+        self.catch_up(epoch).await;
+        if let Some(stale) = self.stale_for(epoch, None) {
+            return Ok(stale);
+        }
         let topology = self.topology().ok_or_else(crate::client::no_cluster)?;
         let level = match topology.buckets.get(&bucket) {
             Some(spec) => level_of(need, spec.r)?,

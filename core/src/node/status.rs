@@ -92,6 +92,7 @@ impl NodeCore {
             ("fallback_drained".to_owned(), gauge(fallback_drained)),
             ("topology_epoch".to_owned(), gauge(self.topology.current().map_or(0, |t| t.epoch.number))),
             ("gossip_bytes_sent".to_owned(), gauge(self.gossip_bytes.load(Ordering::Relaxed))),
+            ("requests_refused_overloaded".to_owned(), gauge(self.admission.refused())),
             ("clock_lead_ms".to_owned(), gauge(self.lead_ms.load(Ordering::Relaxed))),
             ("events".to_owned(), gauge(self.events.last())),
         ];

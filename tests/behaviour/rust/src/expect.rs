@@ -113,7 +113,7 @@ fn check_field(name: &str, expected: &Value, gave: &Gave, now: u64) -> Checked {
             hold(expected.as_bool() == Some(status.available), name, expected, status)
         }
         ("detail_contains", Gave::Event(event)) => {
-            hold(all_in(expected, [event.detail.as_str()]), name, expected, event)
+            hold(all_in(expected, &[event.detail.as_str()]), name, expected, event)
         }
         (_, Gave::Explanation(found)) => check_explanation(name, expected, found),
         ("each", Gave::Each(found)) => check_each(expected, found),
@@ -164,9 +164,9 @@ fn check_entry(name: &str, expected: &Value, entry: &Entry, now: u64) -> Checked
 }
 
 /// Whether each expected text is in one of those found.
-fn all_in<'a>(expected: &Value, found: impl IntoIterator<Item = &'a str> + Clone) -> bool {
+fn all_in(expected: &Value, found: &[&str]) -> bool {
     let mut wanted = expected.as_array().into_iter().flatten().filter_map(Value::as_str);
-    wanted.all(|part| found.clone().into_iter().any(|text| text.contains(part)))
+    wanted.all(|part| found.iter().any(|text| text.contains(part)))
 }
 
 fn check_explanation(name: &str, expected: &Value, found: &Explanation) -> Checked {
@@ -195,7 +195,10 @@ fn check_explanation(name: &str, expected: &Value, found: &Explanation) -> Check
                     && records().all(|other| other.hash == record.hash)
             })
         }
-        "reason_contains" => all_in(expected, found.reads.iter().filter_map(|read| read.reason.as_deref())),
+        "reason_contains" => {
+            let reasons: Vec<_> = found.reads.iter().filter_map(|read| read.reason.as_deref()).collect();
+            all_in(expected, &reasons)
+        }
         _ => return Err("an explanation has no such field".to_owned()),
     };
     hold(holds, name, expected, found)
