@@ -43,7 +43,7 @@ impl NodeCore {
                 recovering: holding.recovering,
                 record: holding.record.map(|record| held_record(&record, now_ms)),
                 error,
-                hints_owed: self.hints.owed_to(asked.node),
+                hints_owed: self.owed_to(asked.node),
             }
         };
         Ok(Explanation {

@@ -11,14 +11,20 @@ use crate::ring::Topology;
 use crate::store::{MemberInfo, Status};
 
 impl NodeCore {
-    /// Copies still compared with other owners or to be drained to them, and debts still held.
+    /// Copies still compared with other owners, and debts still held: hints and, to each owner that lacks one, fallback
+    /// copies.
     pub(super) fn unsettled(&self) -> usize {
-        let copies = self.serving.get().map_or(0, |serving| {
-            let replica = &serving.replica;
-            let recovering = replica.copies().all().iter().filter(|(_, copy)| copy.recovering).count();
-            recovering + replica.fallbacks().all().len()
+        let (recovering, fallbacks) = self.serving.get().map_or((0, 0), |serving| {
+            let copies = serving.replica.copies().all();
+            (copies.iter().filter(|(_, copy)| copy.recovering).count(), serving.replica.fallbacks().owed())
         });
-        copies + usize::try_from(self.hints.len()).unwrap_or(usize::MAX)
+        recovering + usize::try_from(fallbacks + self.hints.len()).unwrap_or(usize::MAX)
+    }
+
+    /// What this node owes a member: hints and fallback copies.
+    pub(super) fn owed_to(&self, number: NodeNumber) -> u64 {
+        let fallbacks = self.serving.get().map_or(0, |serving| serving.replica.fallbacks().owed_to(number));
+        self.hints.owed_to(number) + fallbacks
     }
 
     /// The fallback copies that this node holds: how many, their bytes, and how many it has drained.
@@ -147,7 +153,7 @@ impl NodeCore {
             location: member.map(|member| member.location.as_str().to_owned()).unwrap_or_default(),
             state: self.state_of(number, me).to_owned(),
             owns: topology.share(number),
-            hints_pending: self.hints.owed_to(number),
+            hints_pending: self.owed_to(number),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

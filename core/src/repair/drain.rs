@@ -111,7 +111,9 @@ impl Drain {
                 }
             }
         }
-        if !owners.is_subset(&so_far.owners) {
+        let lacking: BTreeSet<_> = owners.difference(&so_far.owners).copied().collect();
+        if !lacking.is_empty() {
+            self.replica.fallbacks().note_lacking(partition, mark, lacking);
             return Ok(());
         }
         let sent = so_far.sent;

@@ -2,15 +2,16 @@
 //! own, apart from those that the node holds as an owner, and is dropped whole once the owners have it. A copy that is
 //! started again shares neither records nor numbers with the one before.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::Notify;
 
 use super::copies::{CopyState, Entry, entries, name, store, stray};
 use super::mint::Refusal;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::ids::{CopyNumber, PartitionId};
+use crate::base::ids::{CopyNumber, NodeNumber, PartitionId};
 use crate::storage::engine::{Batch, Engine};
 use crate::storage::key::{after, copy_bounds};
 
@@ -35,13 +36,23 @@ pub(super) struct Held {
     pub(super) state: CopyState,
     writes: AtomicU64,
     bytes: AtomicU64,
+    /// After so many writes, the owners that had not confirmed all of it; none: not known.
+    lacking: Mutex<Option<(u64, BTreeSet<NodeNumber>)>>,
     /// Its entry may say so, too: what is written now could go with the next start.
     ending: bool,
 }
 
 impl Held {
+    /// Whom the copy as it is now is owed to, if that is known.
+    fn owed_to<T>(&self, count: impl FnOnce(Option<&BTreeSet<NodeNumber>>) -> T) -> T {
+        let lacking = self.lacking.lock();
+        let writes = self.writes.load(Ordering::Acquire);
+        count(lacking.as_ref().filter(|(at, _)| *at == writes).map(|(_, owners)| owners))
+    }
+
     fn new(state: CopyState, bytes: u64) -> Self {
-        Self { state, writes: AtomicU64::new(0), bytes: AtomicU64::new(bytes), ending: false }
+        let (writes, bytes) = (AtomicU64::new(0), AtomicU64::new(bytes));
+        Self { state, writes, bytes, lacking: Mutex::new(None), ending: false }
     }
 }
 
@@ -115,6 +126,31 @@ impl Fallbacks {
             generation: held.state.generation,
             writes: held.writes.load(Ordering::Acquire),
         })
+    }
+
+    /// Notes the owners that have not confirmed everything that a copy held at a mark.
+    pub fn note_lacking(&self, partition: PartitionId, mark: FallbackMark, owners: BTreeSet<NodeNumber>) {
+        let Some(slot) = self.slots.get(usize::from(partition.0)) else { return };
+        let slot = slot.read();
+        if let Some(held) = slot.as_ref().filter(|held| held.state.generation == mark.generation) {
+            *held.lacking.lock() = Some((mark.writes, owners));
+        }
+    }
+
+    /// What is owed: each copy to each owner that lacks it; to one owner while it is not known to which.
+    #[must_use]
+    pub fn owed(&self) -> u64 {
+        self.count(|owners| owners.map_or(1, |owners| owners.len().max(1) as u64))
+    }
+
+    /// How many copies an owner is known to lack.
+    #[must_use]
+    pub fn owed_to(&self, owner: NodeNumber) -> u64 {
+        self.count(|owners| u64::from(owners.is_some_and(|owners| owners.contains(&owner))))
+    }
+
+    fn count(&self, count: impl Fn(Option<&BTreeSet<NodeNumber>>) -> u64) -> u64 {
+        self.slots.iter().filter_map(|slot| slot.read().as_ref().map(|held| held.owed_to(&count))).sum()
     }
 
     /// Waits until a fallback copy is started.
@@ -292,6 +328,25 @@ mod tests {
         write(&fallbacks, &engine, 9);
         assert_eq!(fallbacks.get(PARTITION).unwrap().actor, CopyNumber(9));
         assert!(!fallbacks.drop_unless_written(PARTITION, now, &engine).unwrap());
+    }
+
+    #[test]
+    fn a_copy_is_owed_to_whom_the_last_drain_found_lacking_until_it_is_written() {
+        let engine = engine(&MemoryDisk::new());
+        let fallbacks = load(&engine);
+        assert_eq!(fallbacks.owed(), 0);
+        write(&fallbacks, &engine, 7);
+        assert_eq!((fallbacks.owed(), fallbacks.owed_to(NodeNumber(1))), (1, 0));
+        let mark = fallbacks.mark(PARTITION).unwrap();
+        fallbacks.note_lacking(PARTITION, mark, [1, 2].map(NodeNumber).into());
+        assert_eq!((fallbacks.owed(), fallbacks.owed_to(NodeNumber(1))), (2, 1));
+        assert_eq!(fallbacks.owed_to(NodeNumber(3)), 0);
+        write(&fallbacks, &engine, 8);
+        assert_eq!((fallbacks.owed(), fallbacks.owed_to(NodeNumber(1))), (1, 0));
+        // What a drain found of a copy before says nothing of this one.
+        let mark = FallbackMark { generation: CopyNumber(1), ..fallbacks.mark(PARTITION).unwrap() };
+        fallbacks.note_lacking(PARTITION, mark, [1, 2].map(NodeNumber).into());
+        assert_eq!(fallbacks.owed(), 1);
     }
 
     #[test]

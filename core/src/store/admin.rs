@@ -20,7 +20,7 @@ pub struct MemberInfo {
     pub state: String,
     /// The share of the default bucket's replicas that it owns, 0 to 1.
     pub owns: f64,
-    /// Keys that this node owes it.
+    /// What this node owes it: keys, whole partitions and fallback copies.
     pub hints_pending: u64,
     /// The version that it runs.
     pub version: String,
