@@ -84,6 +84,10 @@ async fn a_sloppy_write_is_taken_while_owners_are_away_and_reaches_them_all() {
         assert_eq!(value, Some(Bytes::from("sloppy")));
         assert_eq!(kv.get(KEY).await.unwrap_err().kind(), ErrorKind::QuorumUnavailable);
     }
+    // What a fallback shows is its fallback copy: it owns nothing of the key.
+    let explained = kv.explain(KEY).await.unwrap();
+    let fallbacks = explained.replicas.iter().filter(|replica| replica.role == "fallback");
+    assert!(fallbacks.filter(|replica| replica.record.is_some()).count() >= 1, "{explained:?}");
     let client = cluster.client().await.unwrap();
     let through_client = put_sloppy(&client.default_bucket(), "by a client", 3).await;
     assert_eq!((through_client.owners(), through_client.fallbacks()), (1, 2));
