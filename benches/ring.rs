@@ -1,7 +1,9 @@
 //! Quorums of three processes beside their floor and their peers in one run. The floor is a plain map over the same
 //! transport, without versions, checksums of records or durability; the peers are redis and etcd, where installed
 //! (`scripts/bench-setup`). `ring [seconds] [threads] [filter] [rounds]` prints one line per load, then the distance to
-//! the targets; `ring storm` measures what a member that comes back costs the others (`ring/storm.rs`). The servers are children of this process; rounds of the stores are interleaved, and medians are printed.
+//! the targets; `ring storm` measures what a member that comes back costs the others
+//! (`ring/storm.rs`), `ring overload` what ten times the load leaves of the goodput. The servers are children of this
+//! process; rounds of the stores are interleaved, and medians are printed.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads real clocks")]
@@ -25,6 +27,8 @@ mod floor;
 mod load;
 #[path = "ring/node.rs"]
 mod node;
+#[path = "ring/overload.rs"]
+mod overload;
 #[path = "support/process.rs"]
 mod process;
 #[path = "ring/redis.rs"]
@@ -41,8 +45,12 @@ use process::Server;
 use report::{Report, SHAPES};
 
 static VALUE: [u8; 100] = [b'v'; 100];
-const ROUTE: Route =
-    Route { bucket: BucketId(0), partition: PartitionId(0), epoch: Epoch { era: 0, number: 1 } };
+const ROUTE: Route = Route {
+    bucket: BucketId(0),
+    partition: PartitionId(0),
+    epoch: Epoch { era: 0, number: 1 },
+    sloppy: false,
+};
 /// The dot of every write of the floor.
 const DOT: Dot = Dot { time: Time(1), actor: Actor { node: NodeNumber(1), copy: CopyNumber(1) } };
 /// How long each store is written to before the first round, so that reads find what they ask for.
@@ -87,6 +95,9 @@ fn main() {
     match text(0).as_str() {
         "floor" => return floor::run(text(1).parse().unwrap()),
         "node" => return node::run(&text(1), text(2).parse().unwrap(), &text(3), (&text(4), &text(5))),
+        "overload" => {
+            return overload::run(text(1).parse().unwrap_or(3.0), text(2).parse().unwrap_or(1));
+        }
         "storm" => {
             let (keys, seconds) = (text(1).parse().unwrap_or(100_000), text(2).parse().unwrap_or(1.0));
             return storm::run(keys, seconds, text(3).parse().unwrap_or(1));

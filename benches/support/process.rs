@@ -67,6 +67,13 @@ impl Server {
         self.child.kill().unwrap();
     }
 
+    /// Megabytes of memory that it has now.
+    pub(crate) fn resident_mb(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1_024.0
+    }
+
     /// User and system time so far, from the kernel's accounts of each thread.
     pub(crate) fn cpu_us(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();

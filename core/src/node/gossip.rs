@@ -267,6 +267,10 @@ impl NodeCore {
 
     /// Takes a member's epoch and clock, as far as they are believed.
     fn take_word(self: &Arc<Self>, own: &State) {
+        // A node that the topology does not name has no say.
+        if self.topology.current().is_none_or(|topology| !topology.members.contains_key(&own.number)) {
+            return;
+        }
         self.hear(own.epoch, Some(own.number));
         self.hear_clock(own.number, own.now);
     }
