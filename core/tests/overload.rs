@@ -1,8 +1,6 @@
 //! A node that is asked for more than it may take on: what is over is refused as `Overloaded` with nothing applied, what
 //! was taken is answered, and afterwards all is as before.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where something cannot be set up")]
-
 use std::time::Duration;
 
 use ringkeep::base::settings::Durability;
