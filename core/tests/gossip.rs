@@ -114,6 +114,28 @@ fn a_minority_routes_around_what_it_cannot_reach() {
 }
 
 #[test]
+fn two_data_centres_without_a_link_each_go_on_and_find_each_other_again() {
+    let third = NodeNumber(3);
+    let mut crowd = well(6, 11, Box::new(move |from, to, _| (from <= third) != (to <= third)), 20);
+    for _ in 0..12 {
+        crowd.round();
+    }
+    let across = |crowd: &Crowd, standing| {
+        let pairs = (1..=3).flat_map(|here| (4..=6).map(move |there| (NodeNumber(here), NodeNumber(there))));
+        pairs
+            .filter(|(a, b)| crowd.standing(*a, *b) == standing && crowd.standing(*b, *a) == standing)
+            .count()
+    };
+    assert_eq!(across(&crowd, Standing::Down), 9);
+    assert_eq!(crowd.standing(FIRST, SECOND), Standing::Up);
+    crowd.set_loss(none());
+    for _ in 0..6 {
+        crowd.round();
+    }
+    assert_eq!(across(&crowd, Standing::Up), 9);
+}
+
+#[test]
 fn bytes_of_a_quiet_round_grow_at_most_with_the_logarithm_of_the_members() {
     let cost = |size: u32| {
         let mut crowd = well(size, 5, none(), 0);

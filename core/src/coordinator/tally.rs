@@ -125,8 +125,7 @@ impl Tally {
     /// The error of a request that cannot be met any more.
     #[must_use]
     pub fn error(&self, name: &str) -> Error {
-        let replicas =
-            self.failed.iter().map(|(node, reason)| (format!("n{node}"), reason.clone())).collect();
+        let replicas = self.reasons();
         let there = self.requirement.owners().count();
         let whom = self.whom();
         let error = unavailable(name, whom, self.requirement.needed(), self.answered.len(), there, replicas);
@@ -137,6 +136,17 @@ impl Tally {
         Error::new(ErrorKind::StorageFull, error.message()).with_detail(error.detail().clone())
     }
 
+    /// Every replica that has not answered, and why.
+    fn reasons(&self) -> BTreeMap<String, String> {
+        let mut replicas: BTreeMap<_, _> =
+            self.failed.iter().map(|(node, reason)| (format!("n{node}"), reason.clone())).collect();
+        let asked = self.requirement.owners().chain(self.asked.iter().copied());
+        for node in asked.filter(|node| !self.answered.contains(node)) {
+            replicas.entry(format!("n{node}")).or_insert_with(|| "no answer yet".to_owned());
+        }
+        replicas
+    }
+
     fn whom(&self) -> &'static str {
         if self.requirement.sloppy { "owners or fallbacks" } else { "owners" }
     }
@@ -145,12 +155,7 @@ impl Tally {
     #[must_use]
     pub fn timeout(&self, name: &str) -> Error {
         let (needed, received) = (self.requirement.needed(), self.answered.len());
-        let mut replicas: BTreeMap<_, _> =
-            self.failed.iter().map(|(node, reason)| (format!("n{node}"), reason.clone())).collect();
-        let asked = self.requirement.owners().chain(self.asked.iter().copied());
-        for node in asked.filter(|node| !self.answered.contains(node)) {
-            replicas.entry(format!("n{node}")).or_insert_with(|| "no answer yet".to_owned());
-        }
+        let replicas = self.reasons();
         let message = format!(
             "the deadline passed: {name} needs {needed} {}, {received} answered{}",
             self.whom(),

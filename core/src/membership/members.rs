@@ -344,3 +344,90 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests' own paused clock")]
+mod tests {
+    use super::*;
+    use crate::base::ids::Time;
+
+    const OTHER: NodeNumber = NodeNumber(2);
+
+    fn state(number: u32, start: u64, heartbeat: u64, address: &str) -> State {
+        State {
+            number: NodeNumber(number),
+            address: address.to_owned(),
+            start,
+            heartbeat,
+            version: heartbeat,
+            epoch: Epoch::default(),
+            load: 0,
+            suspects: BTreeSet::new(),
+            now: Time(0),
+        }
+    }
+
+    fn three(now: Instant) -> Members {
+        let timing = Timing { interval: Duration::from_millis(500) };
+        let mut members = Members::new(state(1, 1, 1, "a:1"), timing);
+        members.admit([1, 2, 3].map(NodeNumber).into_iter(), now);
+        members
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_that_has_gone_cannot_come_back_by_gossip() {
+        let now = Instant::now();
+        let mut members = three(now);
+        members.hear(state(2, 1, 5, "b:1"), now).unwrap();
+        members.admit([1, 3].map(NodeNumber).into_iter(), now);
+        assert_eq!(members.state(OTHER), None);
+        assert_eq!(members.hear(state(2, 1, 6, "b:1"), now), Err(Refused::Stranger));
+        assert_eq!(members.hear_of(state(2, 9, 6, "b:1"), now), Err(Refused::Stranger));
+        assert_eq!(members.state(OTHER), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restarted_member_is_new_evidence_and_its_address_may_change() {
+        let now = Instant::now();
+        let mut members = three(now);
+        members.hear(state(2, 1, 900, "b:1"), now).unwrap();
+        members.see(OTHER, Evidence::Refused);
+        members.judge(now);
+        assert_eq!(members.standing(OTHER), Standing::Suspect);
+        members.hear(state(2, 2, 1, "elsewhere:1"), now).unwrap();
+        members.judge(now);
+        assert_eq!(members.standing(OTHER), Standing::Up);
+        assert_eq!(members.state(OTHER).map(|state| state.address.as_str()), Some("elsewhere:1"));
+        assert!(members.take_turns().contains(&(OTHER, Turn::Restarted)));
+        assert_eq!(members.hear(state(2, 1, 901, "b:1"), now), Err(Refused::OldStart));
+        members.hear_of(state(2, 1, 902, "b:1"), now).unwrap();
+        assert_eq!(members.state(OTHER).map(|state| state.start), Some(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_claim_of_a_start_ends_with_the_members_own_word() {
+        let mut now = Instant::now();
+        let mut members = three(now);
+        members.hear(state(2, 1, 5, "b:1"), now).unwrap();
+        assert_eq!(members.hear_of(state(2, 1_000, 1, "c:1"), now), Err(Refused::ForgedStart));
+        // It has just spoken itself.
+        members.hear_of(state(2, 2, 1, "c:1"), now).unwrap();
+        assert_eq!(members.state(OTHER).map(|state| state.start), Some(1));
+        now += Duration::from_secs(5);
+        members.hear_of(state(2, 2, 1, "c:1"), now).unwrap();
+        assert_eq!(members.state(OTHER).map(|state| state.start), Some(2));
+        members.hear(state(2, 1, 6, "b:1"), now).unwrap();
+        assert_eq!(members.state(OTHER).map(|state| state.address.as_str()), Some("b:1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_stood_still_blames_nobody_for_its_own_silence() {
+        let now = Instant::now();
+        let mut members = three(now);
+        members.hear(state(2, 1, 5, "b:1"), now).unwrap();
+        let later = now + Duration::from_secs(60);
+        members.excuse(later);
+        assert!(!members.judge(later));
+        assert!(members.judge(later + Duration::from_secs(60)));
+    }
+}
