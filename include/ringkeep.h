@@ -92,7 +92,7 @@ typedef struct rk_opts {
   int32_t r;
   /* Owners that must have stored a write. */
   int32_t w;
-  /* Whether fallbacks count: 0 or 1. */
+  /* Whether fallbacks count for owners that are away: 0 or 1; not together with the level all. */
   int32_t sloppy;
   /* How long the call may take. */
   int64_t timeout_ms;

@@ -43,6 +43,12 @@ impl TrustedClock {
         Self { inner, env, jump_ms_max, limit_ms, base: Mutex::new(base) }
     }
 
+    /// What the inner clock says, believed or not.
+    #[must_use]
+    pub fn unbelieved_ms(&self) -> u64 {
+        self.inner.unix_ms()
+    }
+
     /// Looks at the clock. `peers_ahead_ms` says how far the peers' median is ahead of what this clock shows; none: there
     /// are no peers to ask, and the inner clock is believed. Says by how many milliseconds the inner clock is ahead of
     /// what is believed.
@@ -73,8 +79,12 @@ impl WallClock for TrustedClock {
         }
         let base = self.base.lock();
         let shown = base.projected_ms(self.env.now());
+        if inner.saturating_sub(shown) > self.jump_ms_max {
+            return shown;
+        }
         // Not looked at for long, as in a process that stood still: the limit is old, not the clock wrong.
-        if inner.saturating_sub(shown) <= self.jump_ms_max { inner } else { shown }
+        self.limit_ms.store(inner.saturating_add(self.jump_ms_max), Ordering::Release);
+        inner
     }
 }
 

@@ -71,15 +71,22 @@ impl Circuit {
         self.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Whether a request that was sent at `began` has not waited long enough by now to say that its member is silent.
+    pub(super) fn is_soon(&self, began: u64, now: u64) -> bool {
+        now.saturating_sub(began) < self.silence()
+    }
+
+    fn silence(&self) -> u64 {
+        nanos(SILENCE_MIN).max(self.usual.load(Ordering::Relaxed).saturating_mul(SILENCE_TIMES))
+    }
+
     /// Whether others should be asked first.
     pub(super) fn is_open(&self, now: u64) -> bool {
         if self.open_until.load(Ordering::Relaxed) > now {
             return true;
         }
         let silence = now.saturating_sub(self.silent_since.load(Ordering::Relaxed));
-        let usual = self.usual.load(Ordering::Relaxed);
-        self.under_way.load(Ordering::Relaxed) > 0
-            && silence > nanos(SILENCE_MIN).max(usual.saturating_mul(SILENCE_TIMES))
+        self.under_way.load(Ordering::Relaxed) > 0 && silence > self.silence()
     }
 
     /// How long an answer may take before another replica is asked too.

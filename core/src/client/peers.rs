@@ -166,7 +166,14 @@ impl Peers {
             let passed = env.now().saturating_duration_since(origin);
             let now = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
             match &result {
-                Err(error) if error.kind() == ErrorKind::Overloaded => circuit.withdrawn(),
+                // What this side could not send says nothing of the member.
+                Err(error) if matches!(error.kind(), ErrorKind::Overloaded | ErrorKind::InvalidArgument) => {
+                    circuit.withdrawn();
+                }
+                // Nor does an impatient caller's deadline.
+                Err(error) if error.kind() == ErrorKind::Timeout && circuit.is_soon(began, now) => {
+                    circuit.withdrawn();
+                }
                 Err(error) => {
                     circuit.failed(now);
                     tell(if error.is_refused() { Sight::Refused } else { Sight::Unanswered }, Some(error));

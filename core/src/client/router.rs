@@ -270,7 +270,8 @@ impl Router {
         tokio::select! {
             biased;
             tried = &mut first => if tried.is_answer() { tried } else { second.await },
-            tried = &mut second => if tried.is_answer() { tried } else { first.await },
+            // One that fails leaves the rest to the next member; the first is waited for no longer.
+            tried = &mut second => tried,
         }
     }
 
@@ -286,9 +287,9 @@ impl Router {
                 Tried::Again { error: behind(node, epoch), newer: Some(epoch) }
             }
             Ok(Response::Failed(error)) => {
-                // A member that is closing, or whose clock is wrong, leaves the work to another.
-                let again =
-                    error.retryable() || matches!(error.kind(), ErrorKind::Closed | ErrorKind::ClockSkew);
+                // A member that is closing or full, or whose clock is wrong, leaves the work to another.
+                let elsewhere = [ErrorKind::Closed, ErrorKind::ClockSkew, ErrorKind::StorageFull];
+                let again = error.retryable() || elsewhere.contains(&error.kind());
                 if again && (idempotent || !error.maybe_applied()) {
                     Tried::Again { error, newer: None }
                 } else {

@@ -62,8 +62,9 @@ impl Coordinator {
         let me = self.me();
         let requirement = self.requirement("r", request.level, &place)?;
         let captured = self.replica.now();
-        let own = self.read_here(&place, request).await?;
+        // Asked before the read: a copy that recovers in between has learned what the read may have missed.
         let counts = self.replica.counts(place.copy);
+        let own = self.read_here(&place, request).await?;
         if counts && requirement.met_by(&[me]) {
             return Ok((own, self.replica.now()));
         }
@@ -103,6 +104,11 @@ impl Coordinator {
         let mut tally = Tally::new(requirement.clone());
         if place.copy.holder == Holder::Fallback {
             tally.asks(me);
+        }
+        if own.is_none()
+            && tally.failed(me, "its copy is recovering".to_owned(), false) == Progress::Impossible
+        {
+            return Err(tally.error("r"));
         }
         let fallbacks = tally.next_fallbacks();
         let mut waiting: Vec<NodeNumber> =

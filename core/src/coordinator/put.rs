@@ -246,7 +246,8 @@ impl Coordinator {
                 Ok(_) => return Ok(()),
                 Err(refusal) => {
                     let needed = refusal.lease().map_err(|error| error.maybe_applied_if(true))?;
-                    Box::pin(self.lease.extend(needed)).await?;
+                    let extended = Box::pin(self.lease.extend(needed)).await;
+                    extended.map_err(|error| error.maybe_applied_if(true))?;
                 }
             }
         }

@@ -60,6 +60,11 @@ impl Detector {
     pub fn beat(&mut self, now: Instant) {
         // One long silence is no habit.
         let interval = now.saturating_duration_since(self.last).min(self.timing.interval * 40);
+        // Nor is the one that ends a suspicion, or the wait for the first of all.
+        let usual =
+            self.intervals.iter().sum::<Duration>() / u32::try_from(self.intervals.len()).unwrap_or(1).max(1);
+        let unusual = !self.heard || self.suspects(now);
+        let interval = if unusual { interval.min(usual * 2) } else { interval };
         self.last = now;
         self.heard = true;
         if self.intervals.len() == INTERVALS {

@@ -121,8 +121,9 @@ impl Members {
         refuse: &mut impl FnMut(NodeNumber, Refused),
     ) -> (Vec<State>, Vec<NodeNumber>) {
         let (mut states, mut wanted) = (Vec::new(), Vec::new());
+        let mut named = BTreeSet::new();
         for digest in digests {
-            if digest.number == self.own.number || digest.number == from {
+            if digest.number == self.own.number || digest.number == from || !named.insert(digest.number) {
                 continue;
             }
             if let Err(refused) = self.reach(*digest, now) {

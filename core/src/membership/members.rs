@@ -17,6 +17,11 @@ use crate::base::ids::{Epoch, NodeNumber};
 /// hear it. More is refused until the member says so itself.
 const STARTS_AHEAD_MAX: u64 = 8;
 
+/// Heartbeats and versions by which others may be ahead of a member's own word, as messages overtake each other.
+const OVERTAKEN_MAX: u64 = 64;
+/// A silence of this node itself, in rounds, after which it blames nobody else's on them.
+const PAUSE_ROUNDS: u32 = 4;
+
 /// Why something that was heard changes nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refused {
@@ -69,6 +74,14 @@ pub enum Standing {
     Down,
 }
 
+/// How far a member had come by its own word, and when that was heard.
+#[derive(Clone, Copy, Debug)]
+struct Word {
+    start: u64,
+    heartbeat: u64,
+    at: Instant,
+}
+
 /// One other member.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
@@ -76,8 +89,8 @@ pub(super) struct Entry {
     /// The furthest that it has been heard, by any path.
     pub(super) start: u64,
     pub(super) heartbeat: u64,
-    /// Its start as it said itself, and when it was last heard itself.
-    direct: Option<(u64, Instant)>,
+    /// What it said itself, last.
+    direct: Option<Word>,
     detector: Detector,
     suspected: bool,
     down: bool,
@@ -92,13 +105,14 @@ pub struct Members {
     pub(super) own: State,
     pub(super) entries: BTreeMap<NodeNumber, Entry>,
     turns: Vec<(NodeNumber, Turn)>,
+    judged: Option<Instant>,
 }
 
 impl Members {
     /// A member that knows only itself.
     #[must_use]
     pub fn new(own: State, timing: Timing) -> Self {
-        Self { timing, own, entries: BTreeMap::new(), turns: Vec::new() }
+        Self { timing, own, entries: BTreeMap::new(), turns: Vec::new(), judged: None }
     }
 
     /// Takes the members that the topology names: new ones are expected to be heard, the state of departed ones goes and
@@ -123,10 +137,11 @@ impl Members {
 
     /// Remembers the start number that an earlier run of this node saw a member show.
     pub fn recall(&mut self, node: NodeNumber, start: u64, now: Instant) {
-        if let Some(entry) = self.entries.get_mut(&node) {
+        // Known by its address alone, a member has shown no start.
+        if let Some(entry) = self.entries.get_mut(&node).filter(|_| start > 0) {
             // Long ago: whoever claims a later start now may be right.
             let long_ago = now.checked_sub(Duration::from_secs(3_600)).unwrap_or(now);
-            entry.direct.get_or_insert((start, long_ago));
+            entry.direct.get_or_insert(Word { start, heartbeat: 0, at: long_ago });
             entry.start = entry.start.max(start);
         }
     }
@@ -150,12 +165,15 @@ impl Members {
             return Err(Refused::Unsound);
         }
         let entry = self.entries.get_mut(&state.number).ok_or(Refused::Stranger)?;
-        if entry.direct.is_some_and(|(start, _)| state.start < start) {
+        if entry.direct.is_some_and(|word| state.start < word.start) {
             return Err(Refused::OldStart);
         }
-        entry.direct = Some((state.start, now));
-        // Its own word ends what others claimed about a later start.
-        if entry.start > state.start {
+        entry.direct = Some(Word { start: state.start, heartbeat: state.heartbeat, at: now });
+        // Its own word ends what others claimed to have heard beyond it; a little may have overtaken it.
+        let version = entry.state.as_ref().map_or(0, |known| known.version);
+        let beyond = entry.start == state.start
+            && (entry.heartbeat > state.heartbeat + OVERTAKEN_MAX || version > state.version + OVERTAKEN_MAX);
+        if entry.start > state.start || beyond {
             (entry.start, entry.heartbeat, entry.state) = (state.start, 0, None);
         }
         entry.advance(&mut self.turns, state.digest(), now);
@@ -195,7 +213,20 @@ impl Members {
         }
         let fresh = self.timing.interval * 2;
         let entry = self.entries.get_mut(&digest.number).ok_or(Refused::Stranger)?;
-        if let Some((start, at)) = entry.direct
+        if let Some(word) = entry.direct
+            && digest.start == word.start
+        {
+            let passed =
+                now.saturating_duration_since(word.at).as_millis() / self.timing.interval.as_millis().max(1);
+            let rounds = u64::try_from(passed).unwrap_or(u64::MAX);
+            // A node gossips a little faster than its interval when it has news.
+            if digest.heartbeat
+                > word.heartbeat.saturating_add(rounds.saturating_mul(8)).saturating_add(1_024)
+            {
+                return Err(Refused::Unsound);
+            }
+        }
+        if let Some(Word { start, at, .. }) = entry.direct
             && digest.start > start
         {
             if digest.start - start > STARTS_AHEAD_MAX {
@@ -218,14 +249,20 @@ impl Members {
     }
 
     /// Forgives all silence: this node itself stood still.
-    pub fn excuse(&mut self, now: Instant) {
+    fn excuse(&mut self, now: Instant) {
         for entry in self.entries.values_mut() {
             entry.detector.excuse(now);
         }
     }
 
-    /// Judges every member anew; says whether this node's suspicions have changed, which it then should tell at once.
+    /// Judges every member anew; says whether this node suspects one that it did not suspect before, which it then should
+    /// tell at once. After a pause of its own it first forgives all silence.
     pub fn judge(&mut self, now: Instant) -> bool {
+        let paused = self.judged.map_or(Duration::ZERO, |judged| now.saturating_duration_since(judged));
+        self.judged = Some(now);
+        if paused > self.timing.interval * PAUSE_ROUNDS {
+            self.excuse(now);
+        }
         let suspects: BTreeSet<NodeNumber> = self
             .entries
             .iter()
@@ -249,12 +286,12 @@ impl Members {
                 _ => {}
             }
         }
-        let changed = self.own.suspects != suspects;
-        if changed {
+        let anew = !suspects.is_subset(&self.own.suspects);
+        if self.own.suspects != suspects {
             self.own.suspects = suspects;
             self.own.version += 1;
         }
-        changed
+        anew
     }
 
     /// What has become of members since this was last asked.
@@ -306,7 +343,7 @@ impl Members {
 
     /// The greatest start number that each member has shown itself.
     pub fn starts(&self) -> impl Iterator<Item = (NodeNumber, u64)> {
-        self.entries.iter().filter_map(|(node, entry)| entry.direct.map(|(start, _)| (*node, start)))
+        self.entries.iter().filter_map(|(node, entry)| entry.direct.map(|word| (*node, word.start)))
     }
 
     /// The other members that the topology names.
@@ -425,9 +462,27 @@ mod tests {
         let now = Instant::now();
         let mut members = three(now);
         members.hear(state(2, 1, 5, "b:1"), now).unwrap();
-        let later = now + Duration::from_secs(60);
-        members.excuse(later);
-        assert!(!members.judge(later));
-        assert!(members.judge(later + Duration::from_secs(60)));
+        let mut later = now + Duration::from_secs(60);
+        members.judge(now);
+        assert!(!members.judge(later), "it was this node that stood still");
+        let mut suspected = false;
+        for _ in 0..20 {
+            later += Duration::from_millis(500);
+            suspected |= members.judge(later);
+        }
+        assert!(suspected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_forged_heartbeat_or_version_does_not_silence_a_member() {
+        let now = Instant::now();
+        let mut members = three(now);
+        let far = State { version: 1 << 60, ..state(2, 1, 900, "false:1") };
+        members.hear_of(far, now).unwrap();
+        members.hear(state(2, 1, 5, "b:1"), now).unwrap();
+        assert_eq!(members.state(OTHER).map(|state| state.address.as_str()), Some("b:1"));
+        assert_eq!(members.hear_of(state(2, 1, 1 << 60, "false:1"), now), Err(Refused::Unsound));
+        members.hear(state(2, 1, 6, "b:1"), now).unwrap();
+        assert_eq!(members.state(OTHER).map(|state| state.heartbeat), Some(6));
     }
 }

@@ -1,6 +1,7 @@
 //! The node as the backend of its store: what it owns it coordinates itself, everything else goes to an owner.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -107,7 +108,9 @@ impl Backend for NodeCore {
 
     fn close(self: Arc<Self>, timeout: Duration) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
-            if !self.gate.close() {
+            self.gate.close();
+            // A node that was fenced is closed already and not ended yet.
+            if self.gate.ended.swap(true, Ordering::AcqRel) {
                 return Ok(());
             }
             // Operations under way have this long; then their connections end and they fail.

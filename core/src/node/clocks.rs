@@ -6,6 +6,10 @@ use std::sync::atomic::Ordering;
 use super::NodeCore;
 use crate::base::ids::{NodeNumber, Time};
 use crate::base::{Error, ErrorKind, Result};
+use crate::client::TopologySource;
+
+/// A clock that is further behind than this has not been set: what others say then goes to no lease.
+const BEHIND_MS_MAX: u64 = 2 * 366 * 86_400_000;
 
 impl NodeCore {
     /// Looks at the clock's jumps and at how far it is ahead of the peers' median.
@@ -13,10 +17,19 @@ impl NodeCore {
         let wall = self.env.unix_ms();
         let (median, peers) = {
             let mut clocks = self.clocks.lock();
-            clocks.retain(|node| !self.peers.is_down(node));
+            // Those that are down are not forgotten: what they said still tells a jump of this clock.
+            let topology = self.topology.current();
+            clocks.retain(|node| {
+                topology.as_ref().is_some_and(|topology| topology.members.contains_key(&node))
+            });
             (clocks.median_ms(), clocks.len())
         };
         let jumped = self.clock.check(median);
+        if self.env.unix_ms().abs_diff(wall) > self.settings.clock_skew_max_ms {
+            // They were measured against a clock that is no longer shown.
+            self.clocks.lock().retain(|_| false);
+            return;
+        }
         if jumped > 0 {
             let reason =
                 format!("this node's clock jumped {jumped} ms ahead of its peers' and is not believed");
@@ -48,7 +61,8 @@ impl NodeCore {
     pub(super) fn absorb(&self, node: Option<NodeNumber>, now: Time) {
         let behind = {
             let clocks = self.clocks.lock();
-            clocks.median_ms().filter(|_| clocks.len() > 1).and_then(|median| u64::try_from(median).ok())
+            let median = clocks.median_ms().filter(|_| clocks.len() > 1);
+            median.and_then(|median| u64::try_from(median).ok()).filter(|behind| *behind <= BEHIND_MS_MAX)
         };
         let ours = self.env.unix_ms().saturating_add(behind.unwrap_or(0));
         if now.unix_ms() <= ours.saturating_add(self.settings.clock_skew_max_ms) {

@@ -47,10 +47,10 @@ impl NodeCore {
         if self.topology.current().is_some()
             && let Some(topology) = learn.topology
         {
+            self.learn(Topology::try_from(topology)?).await?;
             for peer in &learn.peers {
                 self.topology.take_peer(peer);
             }
-            self.learn(Topology::try_from(topology)?).await?;
         }
         Ok(self.topology_reply(Epoch { era: u32::MAX, number: u64::MAX }))
     }

@@ -21,9 +21,6 @@ use crate::ring::Topology;
 use crate::wire::control::{self, Kind, proto};
 use crate::wire::{Hello, Request, Response};
 
-/// A silence of this node itself, in rounds, after which it blames nobody else's on them.
-const PAUSE_ROUNDS: u32 = 4;
-
 impl NodeCore {
     pub(super) fn gossip_interval(&self) -> Duration {
         Duration::from_millis(self.settings.gossip_interval_ms)
@@ -32,13 +29,7 @@ impl NodeCore {
     /// Gossips for as long as this node runs.
     pub(super) async fn gossip(self: Arc<Self>) {
         let interval = self.gossip_interval();
-        let mut last = self.env.now();
         while !self.closed() {
-            let now = self.env.now();
-            if now.saturating_duration_since(last) > interval * PAUSE_ROUNDS {
-                self.topology.with_members(|members| members.excuse(now));
-            }
-            last = now;
             self.look_at_clocks();
             self.gossip_round();
             // What fails here is stored with a later round.
@@ -253,7 +244,14 @@ impl NodeCore {
     /// What a member says of itself must fit how it introduced itself.
     fn own_word(&self, own: Option<proto::State>, hello: &Hello) -> Result<State> {
         let own = own.map(State::from).ok_or_else(|| Error::invalid("gossip without its sender"))?;
-        let fits = hello.number.is_none_or(|number| number == own.number) && hello.start == own.start;
+        // A member that dialed before it was one has no number on that connection; its id is in the topology by now.
+        let named = || {
+            let topology = self.topology.current()?;
+            let member = topology.member_with_id(&hello.id)?;
+            self.judge_hello(member.number, hello).is_ok().then_some(member.number)
+        };
+        let speaker = hello.number.or_else(named);
+        let fits = speaker == Some(own.number) && hello.start == own.start;
         if !fits {
             let reason = format!(
                 "n{} with start {} speaks on a connection of start {}",
@@ -267,7 +265,10 @@ impl NodeCore {
 
     /// Takes a member's epoch and clock, as far as they are believed.
     fn take_word(self: &Arc<Self>, own: &State) {
-        // A node that the topology does not name has no say.
+        // A node that the topology does not name has no say, nor this one about itself, met under a seed's name.
+        if self.number() == Some(own.number) {
+            return;
+        }
         if self.topology.current().is_none_or(|topology| !topology.members.contains_key(&own.number)) {
             return;
         }
@@ -318,7 +319,9 @@ impl NodeCore {
     /// What this node says of itself, with its clock at this moment.
     fn own_message(&self, own: &State) -> proto::State {
         let mut own = own.clone();
-        own.now = self.hlc.read(self.env.unix_ms());
+        // What the wall clock says, even if this node does not believe it: where all clocks jump together, as those of one
+        // machine that slept, the median does, and one alone moves nobody.
+        own.now = self.hlc.read(self.clock.unbelieved_ms());
         own.into()
     }
 }

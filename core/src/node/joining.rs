@@ -58,12 +58,13 @@ impl NodeCore {
         };
         match control::accept_reply(control::decode(&bytes)?)? {
             Kind::JoinReply(reply) => {
+                let topology =
+                    reply.topology.ok_or_else(|| Error::invalid("a join's answer without a topology"))?;
+                self.learn(Topology::try_from(topology)?).await?;
                 for peer in reply.peers {
                     self.topology.take_peer(&peer);
                 }
-                let topology =
-                    reply.topology.ok_or_else(|| Error::invalid("a join's answer without a topology"))?;
-                self.learn(Topology::try_from(topology)?).await
+                Ok(())
             }
             _ => Err(control::unexpected_reply("a join")),
         }

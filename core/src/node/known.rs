@@ -103,10 +103,17 @@ impl NodeCore {
             Err(refused) => refused,
         };
         self.refused(what, Some(number), &reason);
-        Err(Error::new(ErrorKind::Locked, reason))
+        // A later start of this node's own number is not turned away for good: this process may be the stale one.
+        let later = self.number() == Some(number) && theirs.start > self.identity.start;
+        let kind = if later { ErrorKind::InvalidArgument } else { ErrorKind::Locked };
+        Err(Error::new(kind, reason))
     }
 
-    fn judge_hello(&self, number: NodeNumber, theirs: &Hello) -> Result<(), (&'static str, String)> {
+    pub(super) fn judge_hello(
+        &self,
+        number: NodeNumber,
+        theirs: &Hello,
+    ) -> Result<(), (&'static str, String)> {
         if self.number() == Some(number) {
             if theirs.nonce == self.identity.nonce {
                 return Ok(());
@@ -130,7 +137,7 @@ impl NodeCore {
                 ),
             ));
         }
-        if seen > 0 && shown - seen > STARTS_AHEAD_MAX {
+        if shown - seen > STARTS_AHEAD_MAX {
             return Err(("hello_forged_start", format!("n{number} shows start {shown} after start {seen}")));
         }
         if shown == seen && known.nonce != 0 && known.nonce != theirs.nonce {
@@ -148,6 +155,9 @@ impl NodeCore {
         if self.gate.fence(error.clone()) {
             tracing::error!(reason = error.message(), "this node's identity is taken: it stops");
             self.refused("identity_taken", self.number(), error.message());
+            self.peers.pool().close();
+            // Whoever waits to become a member is told.
+            self.activated.send_modify(|_| {});
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -22,6 +23,9 @@ use crate::wire::control::proto::{FetchTopology, Peer, TopologyReply};
 use crate::wire::control::{self, Kind, decode_topology, encode_topology};
 use crate::wire::{Request, Response};
 
+/// How long a member's claim of an epoch that nobody has is not looked into again.
+const DISBELIEF: Duration = Duration::from_secs(30);
+
 const TOPOLOGY: &str = "topology/current";
 
 /// The newest topology that this node has confirmed, and what it has heard of the members.
@@ -35,7 +39,7 @@ pub(super) struct NodeTopology {
     /// The members as this node sees them, once it is one itself.
     members: Mutex<Option<Members>>,
     /// Epochs that members claimed and nobody had.
-    disbelieved: Mutex<BTreeMap<NodeNumber, Epoch>>,
+    disbelieved: Mutex<BTreeMap<NodeNumber, (Epoch, Deadline)>>,
     fetching: AtomicBool,
     confirming: tokio::sync::Mutex<()>,
 }
@@ -134,7 +138,8 @@ impl NodeTopology {
     /// Takes where others say that a member is reached, unless the member has said so itself.
     pub(super) fn take_peer(&self, peer: &Peer) {
         let node = NodeNumber(peer.number);
-        if node == NodeNumber(0) || peer.address.is_empty() || peer.address.len() > ADDRESS_BYTES_MAX {
+        let known = self.current().is_some_and(|topology| topology.members.contains_key(&node));
+        if !known || peer.address.is_empty() || peer.address.len() > ADDRESS_BYTES_MAX {
             return;
         }
         let heard = self.with_members(|members| {
@@ -178,13 +183,13 @@ impl NodeTopology {
     }
 
     pub(super) async fn take_reply(&self, reply: TopologyReply) -> Result<()> {
+        if let Some(topology) = reply.topology {
+            self.confirm(Topology::try_from(topology)?).await?;
+        }
         for peer in reply.peers {
             self.take_peer(&peer);
         }
-        match reply.topology {
-            Some(topology) => self.confirm(Topology::try_from(topology)?).await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -201,7 +206,7 @@ impl TopologySource for NodeTopology {
                 {
                     return Ok(());
                 }
-                let attempt = deadline.min(self.env.deadline(std::time::Duration::from_millis(500)));
+                let attempt = deadline.min(self.env.deadline(Duration::from_millis(500)));
                 if let Err(error) = self.fetch_from(&address, attempt).await {
                     last_error = Some(error);
                 }
@@ -240,12 +245,14 @@ impl NodeCore {
         }
     }
 
-    /// A peer told of an epoch: if it is newer, it is fetched in the background. A member that claimed an epoch which
-    /// nobody has is not believed again until it claims another.
+    /// A peer told of an epoch: if it is newer, it is fetched in the background. A claim of one that nobody has is not
+    /// looked into again for a while.
     pub(super) fn hear(self: &Arc<Self>, epoch: Epoch, from: Option<NodeNumber>) {
         let newer = self.topology.current().is_none_or(|topology| topology.epoch < epoch);
-        let disbelieved =
-            from.is_some_and(|from| self.topology.disbelieved.lock().get(&from) == Some(&epoch));
+        let disbelieved = from.is_some_and(|from| {
+            let claims = self.topology.disbelieved.lock();
+            claims.get(&from).is_some_and(|(claimed, until)| *claimed == epoch && !until.passed())
+        });
         if !newer || disbelieved || self.topology.fetching.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -253,11 +260,12 @@ impl NodeCore {
         self.env.spawn(async move {
             let deadline = core.env.deadline(core.settings.timeout());
             // Nobody who has it may be reachable; the next gossip tries again.
-            let fetched = core.topology.refresh(epoch, deadline).await;
+            let _fetched = core.topology.refresh(epoch, deadline).await;
             core.topology.fetching.store(false, Ordering::Release);
             let behind = core.topology.current().is_none_or(|topology| topology.epoch < epoch);
-            if let (Ok(()), true, Some(from)) = (fetched, behind, from) {
-                core.topology.disbelieved.lock().insert(from, epoch);
+            if let (true, Some(from)) = (behind, from) {
+                let until = core.env.deadline(DISBELIEF);
+                core.topology.disbelieved.lock().insert(from, (epoch, until));
                 core.refused(
                     "gossip_epoch",
                     Some(from),
@@ -273,7 +281,7 @@ impl NodeCore {
     /// Fetches a topology that a request was made under, before the request is served.
     pub(super) async fn catch_up(&self, epoch: Epoch) {
         if self.topology.current().is_some_and(|topology| topology.epoch < epoch) {
-            let deadline = self.env.deadline(std::time::Duration::from_millis(self.settings.peer_timeout_ms));
+            let deadline = self.env.deadline(Duration::from_millis(self.settings.peer_timeout_ms));
             // The request is then judged by what is known; its sender hears of a refusal.
             let _fetched = Box::pin(self.topology.refresh(epoch, deadline)).await;
         }

@@ -204,6 +204,8 @@ impl NodeCore {
 #[derive(Debug, Default)]
 struct Gate {
     closed: AtomicBool,
+    /// Whether everything was brought to its end.
+    ended: AtomicBool,
     /// Why this node must not go on: another process has its identity.
     fenced: OnceLock<Error>,
     under_way: AtomicUsize,

@@ -196,8 +196,9 @@ impl NodeCore {
                 "its copy is recovering: it may have forgotten something and is being compared",
             ));
         }
-        let record = replica.read(copy, route.bucket, key)?;
+        // The time of a capture lies before the read, however long this thread then stands still.
         let now = replica.now();
+        let record = replica.read(copy, route.bucket, key)?;
         if full {
             return Ok(Response::Record { record, now });
         }

@@ -247,7 +247,7 @@ impl Exchange {
             prefix: Bytes::new(),
             end: Bytes::new(),
             items_max: PAGE_ITEMS as usize,
-            bytes_max: usize::MAX,
+            bytes_max: PAGE_BYTES as usize,
         })?;
         let last = page.items.last().map(|item| (item.bucket, item.key.clone()));
         let mut hashes = Hashes::new();

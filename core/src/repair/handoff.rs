@@ -198,7 +198,8 @@ impl Flight {
             Ok(Response::StaleEpoch { epoch } | Response::NotOwner { epoch }) => {
                 *self.epoch.lock() = Some(epoch);
             }
-            Ok(Response::Failed(error))
+            // Refused there, or too large to be sent from here: other records are not.
+            Ok(Response::Failed(error)) | Err(error)
                 if matches!(error.kind(), ErrorKind::InvalidArgument | ErrorKind::Corruption) =>
             {
                 return self.refused.store(true, Ordering::Release);

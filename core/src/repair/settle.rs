@@ -120,7 +120,11 @@ impl Settle {
             }
             let Some(partition) = partitions.next() else { return complete };
             if !self.compare(partition, owner).await {
-                return false;
+                if !self.can_serve(owner) {
+                    return false;
+                }
+                // What keeps one partition from being compared need not keep the others.
+                complete = false;
             }
         }
     }

@@ -84,7 +84,11 @@ impl Fallbacks {
                 end(engine, partition, &state)?;
                 continue;
             }
-            let bytes = measure(engine, partition, state.generation)?;
+            // Damage in a copy that counts in nothing strict must not keep the node from serving its own.
+            let bytes = measure(engine, partition, state.generation).unwrap_or_else(|error| {
+                tracing::error!(%partition, reason = error.message(), "a fallback copy cannot be measured");
+                0
+            });
             fallbacks.bytes.fetch_add(bytes, Ordering::AcqRel);
             *slot.write() = Some(Held::new(state, bytes));
         }
