@@ -5,7 +5,7 @@ use ringkeep::base::planted::{Bug, plant};
 use ringkeep_simulation::{Scale, run};
 
 /// Seeds that a fault may take to show; each is seen within a fraction of that.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 1_000;
 
 /// Asserts that a fault is seen to break a promise, and that the seed which shows it passes without it.
 fn is_caught(bug: Bug, promise: &str) {
