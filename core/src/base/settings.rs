@@ -138,7 +138,7 @@ impl Default for Settings {
             hints_max: 500_000,
             hint_bytes_max: 64 << 20,
             handoff_window: 16,
-            handoff_bytes_per_second_max: 4 << 20,
+            handoff_bytes_per_second_max: 2 << 20,
             key_bytes_max: 4_096,
             value_bytes_max: 8 << 20,
             record_bytes_max: (16 << 20) - (64 << 10),
