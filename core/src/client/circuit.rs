@@ -14,7 +14,7 @@ const SILENCE_MIN: Duration = Duration::from_millis(250);
 /// Silence that is one, in times of what an answer usually takes.
 const SILENCE_TIMES: u64 = 8;
 /// What an answer is taken to need before there was one: past the slow end of a data centre's round trips.
-const USUAL: Duration = Duration::from_millis(20);
+pub(super) const USUAL: Duration = Duration::from_millis(20);
 /// Bounds of the wait for a replica before another is asked too: below a round trip it only doubles the work, and above
 /// it a caller notices.
 const HEDGE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));

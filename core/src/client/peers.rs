@@ -7,15 +7,12 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use super::circuit::Circuit;
+use super::circuit::{Circuit, USUAL};
 use super::pool::Pool;
 use crate::base::env::{Deadline, Env};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::NodeNumber;
 use crate::wire::{Done, Request, Response};
-
-/// The wait before others are asked too where nothing is known of a member.
-const HEDGE: Duration = Duration::from_millis(20);
 
 /// What a request to a member showed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,7 +132,7 @@ impl Peers {
     pub fn hedge(&self, nodes: &[NodeNumber]) -> Duration {
         let members = self.members.read();
         let usual = nodes.iter().filter_map(|node| members.get(node)).map(|member| member.circuit.hedge());
-        usual.max().unwrap_or(HEDGE)
+        usual.max().unwrap_or(USUAL)
     }
 
     fn nanos(&self) -> u64 {

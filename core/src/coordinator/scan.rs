@@ -17,7 +17,7 @@ use crate::causality::{Record, encoding};
 use crate::client::{Caller, ScanRequest, ScannedPage, current};
 use crate::replica::{CopySet, PageQuery};
 use crate::ring::Topology;
-use crate::wire::{Request, Response};
+use crate::wire::{Request, Response, position};
 
 /// Bytes of one member's list at the most: a page of every member fits in memory many times over.
 const PAGE_BYTES_MAX: u32 = 4 << 20;
@@ -142,14 +142,6 @@ fn query(request: &ScanRequest) -> PageQuery {
         items_max: request.items_max as usize,
         bytes_max: PAGE_BYTES_MAX as usize,
     }
-}
-
-/// A position in a copy as it stands on the wire: the bucket's number, big-endian, then the key.
-pub(crate) fn position(bucket: BucketId, key: &[u8]) -> Bytes {
-    let mut bytes = Vec::with_capacity(4 + key.len());
-    bytes.extend_from_slice(&bucket.0.to_be_bytes());
-    bytes.extend_from_slice(key);
-    bytes.into()
 }
 
 /// Which members must have listed their copies: the level of each partition, equal ones once.

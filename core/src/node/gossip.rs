@@ -19,7 +19,7 @@ use crate::membership::messages::check_lists;
 use crate::membership::{Evidence, Members, Refused, State, Turn};
 use crate::ring::Topology;
 use crate::wire::control::{self, Kind, proto};
-use crate::wire::{Hello, Request, Response};
+use crate::wire::{Done, Hello, Request, Response};
 
 impl NodeCore {
     pub(super) fn gossip_interval(&self) -> Duration {
@@ -115,26 +115,25 @@ impl NodeCore {
     fn gossip_with(self: &Arc<Self>, node: NodeNumber) {
         let Some((request, bytes)) = self.syn() else { return };
         self.gossip_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let core = Arc::downgrade(self);
-        let done = Box::new(move |reply: Result<Response>| {
-            if let (Some(core), Ok(Response::Control(bytes))) = (core.upgrade(), reply) {
-                core.take_gossip_reply(Some(node), &bytes);
-            }
-        });
-        self.peers.submit(node, request, self.env.deadline(self.gossip_interval() * 2), done);
+        let deadline = self.env.deadline(self.gossip_interval() * 2);
+        self.peers.submit(node, request, deadline, self.done(Some(node)));
     }
 
     /// Gossips with whoever listens at an address.
     fn gossip_at(self: &Arc<Self>, address: &str) {
         let Some((request, _)) = self.syn() else { return };
-        let core = Arc::downgrade(self);
-        let done = Box::new(move |reply: Result<Response>| {
-            if let (Some(core), Ok(Response::Control(bytes))) = (core.upgrade(), reply) {
-                core.take_gossip_reply(None, &bytes);
-            }
-        });
         let deadline = self.env.deadline(self.gossip_interval() * 2);
-        self.peers.pool().submit(address, request, deadline, |_| Ok(()), done);
+        self.peers.pool().submit(address, request, deadline, |_| Ok(()), self.done(None));
+    }
+
+    /// Takes the reply of a member, or of whoever answered.
+    fn done(self: &Arc<Self>, from: Option<NodeNumber>) -> Done {
+        let core = Arc::downgrade(self);
+        Box::new(move |reply| {
+            if let (Some(core), Ok(Response::Control(bytes))) = (core.upgrade(), reply) {
+                core.take_gossip_reply(from, &bytes);
+            }
+        })
     }
 
     fn syn(&self) -> Option<(Request, u64)> {

@@ -14,7 +14,7 @@ use crate::causality::encoding;
 use crate::client::{Peers, TopologySource, current};
 use crate::replica::{CopyId, CopySet, Lease, PageQuery, Replica};
 use crate::ring::Topology;
-use crate::wire::{Request, Response, Route};
+use crate::wire::{Request, Response, Route, position};
 
 /// Keys of one page: hashes of so many fit a frame many times over.
 const PAGE_ITEMS: u32 = 1_024;
@@ -305,12 +305,4 @@ fn nearer(a: &Side, b: &Side) -> Option<Position> {
         (Some(bound), None) | (None, Some(bound)) => Some(bound.clone()),
         (None, None) => None,
     }
-}
-
-/// A position in a copy as it stands on the wire: the bucket's number, big-endian, then the key.
-fn position(bucket: BucketId, key: &[u8]) -> Bytes {
-    let mut bytes = Vec::with_capacity(4 + key.len());
-    bytes.extend_from_slice(&bucket.0.to_be_bytes());
-    bytes.extend_from_slice(key);
-    bytes.into()
 }

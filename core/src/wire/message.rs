@@ -49,6 +49,15 @@ impl Route {
     }
 }
 
+/// A position in a copy as it stands in a message: the bucket's number, big-endian, then the key.
+#[must_use]
+pub fn position(bucket: BucketId, key: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(4 + key.len());
+    bytes.extend_from_slice(&bucket.0.to_be_bytes());
+    bytes.extend_from_slice(key);
+    bytes.into()
+}
+
 /// How many replicas must answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {

@@ -24,7 +24,7 @@ pub use frame::{Frame, FrameDecoder, HEADER_BYTES, Kind, Outgoing};
 pub use hello::{HELLO_BYTES_MAX, Hello, Role, VersionRange};
 pub use limits::Limits;
 pub use memory::{Delivery, LinkQuality, MemoryNetwork, MemoryTransport};
-pub use message::{Change, Expiry, KEY_BYTES_MAX, Need, PageItem, Route, VALUE_BYTES_MAX};
+pub use message::{Change, Expiry, KEY_BYTES_MAX, Need, PageItem, Route, VALUE_BYTES_MAX, position};
 pub use request::Request;
 pub use response::Response;
 pub use server::serve;
